@@ -1,0 +1,128 @@
+"""What a person can set, with its types, bounds and defaults. One home for every number of the method's recipe."""
+
+import difflib
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from tav.errors import SettingsError
+
+FrameAttention = Literal["sparse-causal", "first", "per-frame", "full", "causal"]
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+Device = Literal["auto", "cuda", "mps", "cpu"]
+Size = tuple[Annotated[int, Field(ge=8, le=8192)], Annotated[int, Field(ge=8, le=8192)]]
+
+
+class Settings(BaseModel):
+    """Frozen, and strict about names and types: a misspelt setting is an error, never ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class ClipSettings(Settings):
+    """Which frames of the clip are taken, and how they are fitted to the network's size."""
+
+    start: float = Field(0.0, ge=0, description="seconds into the clip where the first frame is taken")
+    frames: int | None = Field(None, ge=1, le=4096, description="how many frames (none: up to 24)")
+    stride: int | Literal["uniform"] | None = Field(None, description="every K-th frame, or `uniform` over the clip")
+    fps: float | None = Field(None, gt=0, le=1000, description="frames a second, instead of a stride")
+    size: Size | None = Field(None, description="width and height of the network's pictures, in pixels")
+    fit: Literal["crop", "letterbox"] = Field("crop", description="cut off what does not fit, or add bars; never squash")
+
+    @model_validator(mode="after")
+    def _one_rate(self) -> "ClipSettings":
+        if self.stride is not None and self.fps is not None:
+            raise ValueError("stride and fps exclude each other")
+        if isinstance(self.stride, int) and self.stride < 1:
+            raise ValueError("stride must be at least 1")
+        if self.stride == "uniform" and self.frames is None:
+            raise ValueError("stride 'uniform' needs frames")
+        return self
+
+
+class TuneSettings(Settings):
+    """One-shot tuning (Tune-A-Video, arXiv 2212.11565, section 4): AdamW on queries and temporal attention."""
+
+    steps: int = Field(500, ge=1, le=1_000_000, description="optimiser steps")
+    learning_rate: float = Field(3e-5, gt=0, le=1, description="AdamW learning rate, constant")
+    scope: Literal["all", "mid_up"] = Field("all", description="which blocks learn; `mid_up` is what the official code does")
+    weight_decay: float = Field(1e-2, ge=0, le=1, description="AdamW weight decay")
+    max_grad_norm: float = Field(1.0, gt=0, description="gradients are clipped to this norm")
+    seed: int = Field(33, ge=0, lt=2**63, description="seed of noise, timesteps and the temporal layers' start")
+    recompute: bool = Field(False, description="recompute activations in the backward pass: less memory, slower, same result")
+
+
+class InvertSettings(Settings):
+    """DDIM inversion. Sampling uses the same number of steps: the start latent lives on the inversion's last level."""
+
+    steps: int = Field(50, ge=1, le=500, description="DDIM steps of inversion and sampling")
+
+
+class SampleSettings(Settings):
+    """Guided DDIM sampling from the inverted latents."""
+
+    guidance_scale: float = Field(12.5, ge=0, le=100, description="classifier-free guidance; 1 turns it off")
+    negative_prompt: str = Field("", description="what the video should not show")
+    vary: float = Field(0.0, ge=0, le=1, description="share of fresh noise in the start latents, 0 to 1")
+    seed: int = Field(0, ge=0, lt=2**63, description="seed of that noise")
+    inversion: bool = Field(True, description="start from the inverted latents, or (false) from noise alone")
+
+
+class BaseRecommendation(Settings):
+    """What a base's own `tav.json` recommends; all optional."""
+
+    size: Size | None = None
+    guidance_scale: float | None = Field(None, ge=0, le=100)
+    learning_rate: float | None = Field(None, gt=0, le=1)
+    steps: int | None = Field(None, ge=1, le=1_000_000)
+
+
+S = TypeVar("S", bound=Settings)
+
+
+def parse(kind: type[S], values: dict[str, Any], where: str) -> S:
+    """Check `values` against `kind`. Raises SettingsError naming the place, the setting and the nearest known name."""
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise _explained(kind, first, where) from None
+
+
+def _explained(kind: type[Settings], problem: Any, where: str) -> SettingsError:
+    # A number in the path is a place in a list, a lower-case type tag a branch of a union: neither is a name.
+    path = [str(part) for part in problem["loc"] if isinstance(part, str)]
+    names = _setting_names(kind, path)
+    name = ".".join(names)
+    if problem["type"] == "extra_forbidden":
+        siblings = list(_fields_at(kind, names[:-1]))
+        near = difflib.get_close_matches(names[-1], siblings, n=1, cutoff=0.5)
+        hint = f"did you mean `{near[0]}`?" if near else f"known settings: {', '.join(siblings)}"
+        return SettingsError(f"{where}: unknown setting `{name}`", hint)
+    message = problem["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    given = "" if problem["type"] in ("missing", "value_error") else f", not {problem['input']!r:.80}"
+    return SettingsError(f"{where}: {name + ': ' if name else ''}{message}{given}", "see docs/settings.md for every setting")
+
+
+def _setting_names(kind: type[Settings], path: list[str]) -> list[str]:
+    """The leading part of `path` that names settings (the first unknown name included), without union branches."""
+    names: list[str] = []
+    fields = _fields_at(kind, [])
+    for part in path:
+        names.append(part)
+        if part not in fields:
+            break
+        fields = _fields_at(kind, names)
+        if not fields:
+            break
+    return names
+
+
+def _fields_at(kind: type[Settings], names: list[str]) -> dict[str, Any]:
+    current: Any = kind
+    for name in names:
+        current = current.model_fields[name].annotation
+        if not (isinstance(current, type) and issubclass(current, Settings)):
+            return {}
+    return dict(current.model_fields)
