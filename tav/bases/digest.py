@@ -1,0 +1,47 @@
+"""Which base was it? One digest over all files that take part; digests of files are remembered, since bases are big."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from tav.atomic import write_text
+from tav.bases.parts import BaseParts
+
+Cache = dict[str, Any]
+
+
+def base_digest(parts: BaseParts, cache_file: Path | None = None) -> str:
+    """sha256 (hex) over the relative names and contents of `parts.files`; the folder's place does not matter.
+
+    `cache_file` (JSON, made when it is not there, made anew when it is broken) holds the files' own digests by
+    (real path, size, modification time).
+    """
+    known = _read(cache_file)
+    used = {str(path.relative_to(parts.folder).as_posix()): _file_digest(path, known) for path in parts.files}
+    if cache_file is not None and known != _read(cache_file):
+        write_text(cache_file, json.dumps(known, indent=1, sort_keys=True))
+    lines = "".join(f"{name}\0{digest}\n" for name, digest in sorted(used.items()))
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def _file_digest(path: Path, known: Cache) -> str:
+    """sha256 of the file, from `known` when neither size nor time changed; else read, and put into `known`."""
+    real = path.resolve()
+    stat = real.stat()
+    stamp = [stat.st_size, stat.st_mtime_ns]
+    entry = known.get(str(real))
+    if isinstance(entry, dict) and entry.get("stamp") == stamp and isinstance(entry.get("sha256"), str):
+        return str(entry["sha256"])
+    with real.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    known[str(real)] = {"stamp": stamp, "sha256": digest}
+    return digest
+
+
+def _read(cache_file: Path | None) -> Cache:
+    try:
+        values = json.loads(cache_file.read_text(encoding="utf-8")) if cache_file else {}
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return values if isinstance(values, dict) else {}

@@ -1,0 +1,128 @@
+"""DDIM (Song et al., arXiv 2010.02502) with eta 0: the noise schedule, one step down, one step up.
+
+All arithmetic is float32 whatever the network's precision. Networks that predict the noise ("epsilon") and networks
+that predict the velocity v = sqrt(a) noise - sqrt(1-a) x0 (Salimans & Ho, arXiv 2202.00512) look the same to the callers.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tav.errors import BaseModelError, SettingsError
+
+# What the scheduler config of a Stable Diffusion base means where it is silent: SD's values, not a library's defaults.
+_SD = {
+    "num_train_timesteps": 1000,
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "trained_betas": None,
+    "prediction_type": "epsilon",
+    "set_alpha_to_one": False,
+    "steps_offset": 1,
+}
+_REFUSED = {
+    "clip_sample": "clips its predictions, which is for pixels, not latents",
+    "rescale_betas_zero_snr": "rescales its betas to zero terminal SNR, where DDIM inversion is not defined",
+    "thresholding": "thresholds its predictions, which is for pixels, not latents",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class NoiseSchedule:
+    """The levels of noise a base was trained on.
+
+    alphas_cumprod: (num_train_timesteps,) float32, the share of signal `a` at each timestep.
+    final_alpha_cumprod: the share before timestep 0, where inversion starts and sampling ends.
+    """
+
+    alphas_cumprod: Tensor
+    final_alpha_cumprod: Tensor
+    steps_offset: int
+    prediction_type: str
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "NoiseSchedule":
+        """Read a diffusers `scheduler_config.json` of any class. Raises BaseModelError for what DDIM cannot follow."""
+        for name, why in _REFUSED.items():
+            if config.get(name):
+                raise BaseModelError(f"the base's scheduler {why} ({name})", f"set {name} to false if that is a mistake")
+        known = {name: config.get(name, default) for name, default in _SD.items()}
+        if known["prediction_type"] not in ("epsilon", "v_prediction"):
+            raise BaseModelError(
+                f"the base predicts `{known['prediction_type']}`; only epsilon and v_prediction are known",
+                "choose another base",
+            )
+        alphas_cumprod = torch.cumprod(1.0 - _betas(known), dim=0)
+        final = torch.tensor(1.0) if known["set_alpha_to_one"] else alphas_cumprod[0]
+        return cls(alphas_cumprod, final, int(known["steps_offset"]), str(known["prediction_type"]))
+
+    def spacing(self, num_steps: int) -> int:
+        """How many training timesteps one of `num_steps` steps covers."""
+        return len(self.alphas_cumprod) // num_steps
+
+    def timesteps(self, num_steps: int) -> list[int]:
+        """The timesteps of `num_steps` steps, noisiest first ("leading" spacing): 50 steps are 981, 961, ..., 1."""
+        last = (num_steps - 1) * self.spacing(num_steps) + self.steps_offset if num_steps > 0 else -1
+        if not 0 <= last < len(self.alphas_cumprod):
+            raise SettingsError(
+                f"{num_steps} steps do not fit the {len(self.alphas_cumprod)} timesteps of this base",
+                "use fewer steps (50 is usual)",
+            )
+        return [index * self.spacing(num_steps) + self.steps_offset for index in reversed(range(num_steps))]
+
+    def alpha(self, t: int) -> Tensor:
+        """Share of signal at `t`; timesteps below 0 mean the clean end."""
+        return self.alphas_cumprod[t] if t >= 0 else self.final_alpha_cumprod
+
+
+def _betas(config: dict[str, Any]) -> Tensor:
+    steps, start, end = config["num_train_timesteps"], config["beta_start"], config["beta_end"]
+    if config["trained_betas"] is not None:
+        return torch.tensor(config["trained_betas"], dtype=torch.float32)
+    if config["beta_schedule"] == "scaled_linear":
+        return torch.linspace(start**0.5, end**0.5, steps, dtype=torch.float32) ** 2
+    if config["beta_schedule"] == "linear":
+        return torch.linspace(start, end, steps, dtype=torch.float32)
+    raise BaseModelError(f"the base's beta schedule `{config['beta_schedule']}` is not known", "choose another base")
+
+
+def add_noise(schedule: NoiseSchedule, latents: Tensor, noise: Tensor, t: int) -> Tensor:
+    """Latents at level `t`: sqrt(a) x0 + sqrt(1-a) noise."""
+    a = schedule.alpha(t)
+    return a**0.5 * latents + (1 - a) ** 0.5 * noise
+
+
+def training_target(schedule: NoiseSchedule, latents: Tensor, noise: Tensor, t: int) -> Tensor:
+    """What the network should predict at level `t` for clean `latents` and `noise`."""
+    if schedule.prediction_type == "epsilon":
+        return noise
+    a = schedule.alpha(t)
+    return a**0.5 * noise - (1 - a) ** 0.5 * latents
+
+
+def split(schedule: NoiseSchedule, latents: Tensor, prediction: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:
+    """Part noisy `latents` at signal share `a` into (clean latents, noise) by the network's `prediction`; float32."""
+    latents, prediction = latents.float(), prediction.float()
+    if schedule.prediction_type == "epsilon":
+        return (latents - (1 - a) ** 0.5 * prediction) / a**0.5, prediction
+    return a**0.5 * latents - (1 - a) ** 0.5 * prediction, a**0.5 * prediction + (1 - a) ** 0.5 * latents
+
+
+def step(schedule: NoiseSchedule, latents: Tensor, prediction: Tensor, t: int, spacing: int) -> Tensor:
+    """From level `t` down to `t - spacing` (DDIM, eq. 12 with sigma 0)."""
+    a_prev = schedule.alpha(t - spacing)
+    clean, noise = split(schedule, latents, prediction, schedule.alpha(t))
+    return a_prev**0.5 * clean + (1 - a_prev) ** 0.5 * noise
+
+
+def inverse_step(schedule: NoiseSchedule, latents: Tensor, prediction: Tensor, t: int, spacing: int) -> Tensor:
+    """From level `t - spacing` up to `t`, with the network's prediction at timestep `t` on the latents below it.
+
+    The prediction is read at the level the latents are on, not at the timestep the network was given.
+    """
+    a = schedule.alpha(t)
+    clean, noise = split(schedule, latents, prediction, schedule.alpha(t - spacing))
+    return a**0.5 * clean + (1 - a) ** 0.5 * noise

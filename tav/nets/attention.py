@@ -1,0 +1,153 @@
+"""Attention between frames: sparse-causal in space, full in time, and the linear layer whose float32 weight is tuned.
+
+Frames are folded into the batch everywhere; `Folding` says how many of them make one clip.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from tav.settings import FrameAttention
+
+# CUDA's kernels launch one block per batch entry and head, at most 65,535 of them.
+_MOST_HEADS = 65_535
+
+
+@dataclass
+class Folding:
+    """How many frames of each clip lie side by side in the batch; shared by all layers of one network."""
+
+    frames: int = 1
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Softmax attention on (b h n d), in pieces along b where a device cannot take all of it at once."""
+    at_once = max(1, _MOST_HEADS // q.shape[1])
+    if q.shape[0] <= at_once:
+        return F.scaled_dot_product_attention(q, k, v)
+    pieces = zip(q.split(at_once), k.split(at_once), v.split(at_once), strict=True)
+    return torch.cat([F.scaled_dot_product_attention(*piece) for piece in pieces])
+
+
+def zero_init(linear: nn.Linear) -> nn.Linear:
+    """Zero weight and bias, so that the layer's branch adds exactly nothing until it is tuned."""
+    nn.init.zeros_(linear.weight)
+    nn.init.zeros_(linear.bias)
+    return linear
+
+
+class TunedLinear(nn.Linear):
+    """A linear layer that keeps its weight in float32 while it is tuned and computes in its input's precision."""
+
+    @classmethod
+    def copy_of(cls, linear: nn.Linear) -> "TunedLinear":
+        """The same layer with a float32 weight of its own."""
+        copy = cls(linear.in_features, linear.out_features, bias=linear.bias is not None, device="meta")
+        copy.weight = nn.Parameter(linear.weight.detach().to(torch.float32, copy=True))
+        if linear.bias is not None:
+            copy.bias = linear.bias
+        return copy
+
+    def forward(self, input: Tensor) -> Tensor:
+        bias = None if self.bias is None else self.bias.to(input.dtype)
+        return F.linear(input, self.weight.to(input.dtype), bias)
+
+
+class SparseCausalAttention:
+    """Processor for a diffusers `attn1`: frame i attends to frame 0 and frame i-1 (never to itself when i > 0).
+
+    Frames 0 and 1 attend to frame 0 alone: its keys twice would give the same softmax average. The other patterns
+    are the paper's ablations: `first` (frame 0), `per-frame` (itself), `full` (all), `causal` (0..i).
+    """
+
+    def __init__(self, folding: Folding, pattern: FrameAttention) -> None:
+        self.folding = folding
+        self.over_frames = _PATTERNS[pattern]
+
+    def __call__(self, attn: Any, hidden_states: Tensor, *_: Any, **__: Any) -> Tensor:
+        """(b f) n c -> (b f) n c. What diffusers passes besides is for cross-attention and has no meaning here."""
+        frames, heads = self.folding.frames, attn.heads
+        projections = (attn.to_q(hidden_states), attn.to_k(hidden_states), attn.to_v(hidden_states))
+        q, k, v = (rearrange(x, "(b f) n (h d) -> b f h n d", f=frames, h=heads) for x in projections)
+        out = rearrange(self.over_frames(q, k, v), "b f h n d -> (b f) n (h d)")
+        for layer in attn.to_out:
+            out = layer(out)
+        return out
+
+
+def _each(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Frame by frame: (b f h n d) queries to (b f h m d) keys."""
+    out = attend(q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1))
+    return out.unflatten(0, q.shape[:2])
+
+
+def _first(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    shape = (-1, q.shape[1], -1, -1, -1)
+    return _each(q, k[:, :1].expand(shape), v[:, :1].expand(shape))
+
+
+def _sparse_causal(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    start = _first(q[:, :2], k, v)
+    if q.shape[1] <= 2:
+        return start
+    rest = _each(q[:, 2:], _first_and_previous(k), _first_and_previous(v))
+    return torch.cat([start, rest], dim=1)
+
+
+def _first_and_previous(x: Tensor) -> Tensor:
+    """For frames 2, 3, ...: the tokens of frame 0 followed by those of the frame before."""
+    previous = x[:, 1:-1]
+    return torch.cat([x[:, :1].expand_as(previous), previous], dim=3)
+
+
+def _full(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    joined = (rearrange(x, "b f h n d -> b h (f n) d") for x in (q, k, v))
+    return rearrange(attend(*joined), "b h (f n) d -> b f h n d", f=q.shape[1])
+
+
+def _causal(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    frames = [_full_row(q[:, i : i + 1], k[:, : i + 1], v[:, : i + 1]) for i in range(q.shape[1])]
+    return torch.cat(frames, dim=1)
+
+
+def _full_row(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """One frame of queries to the joined tokens of several frames."""
+    k, v = (rearrange(x, "b f h n d -> b h (f n) d") for x in (k, v))
+    return attend(q[:, 0], k, v)[:, None]
+
+
+_PATTERNS = {
+    "sparse-causal": _sparse_causal,
+    "first": _first,
+    "per-frame": _each,
+    "full": _full,
+    "causal": _causal,
+}
+
+
+class TemporalAttention(nn.Module):
+    """Self-attention over the frames of each spatial token; not causal, no positions. Starts as exactly nothing.
+
+    The paper starts it as the identity; the official code zeroes the output's weight but not its bias.
+    """
+
+    def __init__(self, dim: int, heads: int, inner_dim: int, folding: Folding) -> None:
+        super().__init__()
+        self.heads = heads
+        self.folding = folding
+        self.to_q = TunedLinear(dim, inner_dim, bias=False)
+        self.to_k = TunedLinear(dim, inner_dim, bias=False)
+        self.to_v = TunedLinear(dim, inner_dim, bias=False)
+        self.to_out = nn.ModuleList([zero_init(TunedLinear(inner_dim, dim))])
+
+    def forward(self, hidden_states: Tensor) -> Tensor:
+        """(b f) n c -> (b f) n c."""
+        x = rearrange(hidden_states, "(b f) n c -> (b n) f c", f=self.folding.frames)
+        projections = (self.to_q(x), self.to_k(x), self.to_v(x))
+        q, k, v = (rearrange(p, "b f (h d) -> b h f d", h=self.heads) for p in projections)
+        out = self.to_out[0](rearrange(attend(q, k, v), "b h f d -> b f (h d)"))
+        return rearrange(out, "(b n) f c -> (b f) n c", n=hidden_states.shape[1])

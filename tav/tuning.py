@@ -1,0 +1,168 @@
+"""One-shot tuning (Tune-A-Video, arXiv 2212.11565): teach the inflated network the motion of one clip.
+
+AdamW on the attention queries and the temporal layers; every step sees the whole clip at one random timestep.
+"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tav import ddim
+from tav.errors import CheckpointError
+from tav.events import NotLearning, TuneStep
+from tav.nets.inflate import VideoUNet, tuned_parameters
+from tav.settings import TuneSettings
+
+if TYPE_CHECKING:
+    from tav.bases import EncodedClip
+
+# By this step every tuned parameter must have had a gradient and been moved; the temporal q/k/v get their first one at
+# step 2, because the layer's output starts at zero.
+CHECK_AT = 5
+
+
+class Tuning:
+    """A tuning run: its parameters, optimiser, random state and step count. All of it is in `state()`."""
+
+    def __init__(self, video: VideoUNet, settings: TuneSettings) -> None:
+        self.video = video
+        self.settings = settings
+        self.step = 0
+        self.parameters = tuned_parameters(video, settings.scope)
+        self.optimizer = torch.optim.AdamW(
+            list(self.parameters.values()), lr=settings.learning_rate, weight_decay=settings.weight_decay
+        )
+        # Drawn on the CPU, so that a seed means the same numbers on every device.
+        self.generator = torch.Generator().manual_seed(settings.seed)
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything an exact continuation needs, as float32 tensors by name (no copies: save before the next step)."""
+        state = {"step": torch.tensor(self.step), "random_state": self.generator.get_state()}
+        for name, parameter in self.parameters.items():
+            state[f"parameter/{name}"] = parameter.detach()
+            for key, value in self.optimizer.state.get(parameter, {}).items():
+                state[f"{key}/{name}"] = value
+        return state
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Continue from `state()` of a run with the same settings. Raises CheckpointError if it is of another network."""
+        moments: dict[int, Any] = {}
+        for index, (name, parameter) in enumerate(self.parameters.items()):
+            saved = state.get(f"parameter/{name}")
+            if saved is None or saved.shape != parameter.shape:
+                raise CheckpointError("the resume state belongs to another network", "`tav tune --fresh` starts again")
+            with torch.no_grad():
+                parameter.copy_(saved)
+            if f"exp_avg/{name}" in state:
+                moments[index] = {key: state[f"{key}/{name}"] for key in ("step", "exp_avg", "exp_avg_sq")}
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": moments})
+        self.generator.set_state(state["random_state"].cpu())
+        self.step = int(state["step"])
+
+
+def training_loss(
+    video: VideoUNet, schedule: ddim.NoiseSchedule, latents: Tensor, noise: Tensor, t: int, context: Tensor
+) -> Tensor:
+    """Mean squared error in float32 of the prediction for `latents` (1 c f h w) noised to timestep `t`."""
+    noisy = ddim.add_noise(schedule, latents, noise, t)
+    prediction = video(noisy, t, context)
+    return F.mse_loss(prediction.float(), ddim.training_target(schedule, latents, noise, t).float())
+
+
+def optimise(tuning: Tuning, loss: Tensor) -> Tensor:
+    """One AdamW step on `loss`, gradients clipped to the norm of the settings; returns the norm before clipping."""
+    tuning.optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    norm = nn.utils.clip_grad_norm_(tuning.parameters.values(), tuning.settings.max_grad_norm)
+    tuning.optimizer.step()
+    tuning.step += 1
+    return norm
+
+
+def tune(
+    tuning: Tuning, clip: "EncodedClip", context: Tensor, schedule: ddim.NoiseSchedule
+) -> Iterator[TuneStep | NotLearning]:
+    """Run `tuning` up to its settings' steps on a clip (mean and std (1 c f h w)) and its caption's context (1 n d).
+
+    At every yield the run is whole: `tuning.state()` taken there and loaded into a new run continues it exactly, and
+    closing the generator leaves it there.
+    """
+    device = tuning.video.device
+    mean, std, context = clip.mean.to(device), clip.std.to(device), context.to(device)
+    check = _LearningCheck(tuning, frames=mean.shape[2]) if tuning.step == 0 else None
+    with _learning(tuning):
+        while tuning.step < tuning.settings.steps:
+            posterior_noise, noise, t = _draw(tuning, mean, len(schedule.alphas_cumprod))
+            loss = training_loss(tuning.video, schedule, mean + std * posterior_noise, noise, t, context)
+            before = check.before() if check else {}
+            norm = optimise(tuning, loss)
+            yield TuneStep(tuning.step, tuning.settings.steps, loss.item(), norm.item())
+            if check and check.finished(before):
+                if failure := check.failure():
+                    yield failure
+                check = None
+
+
+def _draw(tuning: Tuning, like: Tensor, num_timesteps: int) -> tuple[Tensor, Tensor, int]:
+    """Noise for the posterior sample, noise for each frame, and one timestep for the whole clip."""
+    posterior_noise, noise = (torch.randn(like.shape, generator=tuning.generator).to(like.device) for _ in range(2))
+    return posterior_noise, noise, int(torch.randint(num_timesteps, (), generator=tuning.generator))
+
+
+class _learning:
+    """While inside: the run's parameters take gradients, activations are recomputed if the settings say so."""
+
+    def __init__(self, tuning: Tuning) -> None:
+        self.tuning = tuning
+
+    def __enter__(self) -> None:
+        for parameter in self.tuning.parameters.values():
+            parameter.requires_grad_(True)
+        if self.tuning.settings.recompute:
+            # Recomputing is bound to train mode in diffusers; a Stable Diffusion UNet has no dropout that would act.
+            self.tuning.video.unet.train()
+            self.tuning.video.unet.enable_gradient_checkpointing()
+
+    def __exit__(self, *_: object) -> None:
+        for parameter in self.tuning.parameters.values():
+            parameter.requires_grad_(False)
+            parameter.grad = None
+        if self.tuning.settings.recompute:
+            self.tuning.video.unet.disable_gradient_checkpointing()
+            self.tuning.video.unet.eval()
+
+
+class _LearningCheck:
+    """Watches the first steps: had every tuned parameter a gradient, and did more than weight decay move it?"""
+
+    def __init__(self, tuning: Tuning, frames: int) -> None:
+        self.tuning = tuning
+        # The softmax over one frame is constant: its queries and keys cannot learn.
+        cannot = {name for name, tuned in tuning.video.tuned.items() if tuned.over_frames} if frames == 1 else set()
+        self.without_gradient = set(tuning.parameters) - cannot
+        self.not_moved = set(self.without_gradient)
+
+    def before(self) -> dict[str, Tensor]:
+        """Copies of the parameters that nothing but weight decay is known to have moved yet."""
+        return {name: self.tuning.parameters[name].detach().clone() for name in self.not_moved}
+
+    def finished(self, before: dict[str, Tensor]) -> bool:
+        """Note what the step just done has shown; True when nothing is left to see or the time is up."""
+        settings = self.tuning.settings
+        decay = 1 - settings.learning_rate * settings.weight_decay
+        for name, value in before.items():
+            parameter = self.tuning.parameters[name]
+            if parameter.grad is not None and parameter.grad.count_nonzero():
+                self.without_gradient.discard(name)
+            if (parameter.detach() - value * decay).abs().max() > 0.01 * settings.learning_rate:
+                self.not_moved.discard(name)
+        return not (self.without_gradient | self.not_moved) or self.tuning.step >= min(CHECK_AT, settings.steps)
+
+    def failure(self) -> NotLearning | None:
+        """What has not learned, unless the run was too short (two steps) to show it."""
+        if not (self.without_gradient | self.not_moved) or self.tuning.step < 3:
+            return None
+        return NotLearning(self.tuning.step, tuple(sorted(self.without_gradient)), tuple(sorted(self.not_moved)))
