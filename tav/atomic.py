@@ -14,7 +14,7 @@ TEMPORARY = ".tmp-"
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary sibling of `path` (same suffix); on success it replaces `path`, on any failure it is removed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{TEMPORARY}{uuid.uuid4().hex[:8]}{path.suffix}")
+    temporary = temporary_sibling(path)
     try:
         yield temporary
         with temporary.open("rb") as file:
@@ -30,7 +30,25 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def temporary_sibling(path: Path) -> Path:
+    """A name beside `path` that says which process it belongs to."""
+    return path.with_name(f"{TEMPORARY}{os.getpid()}-{uuid.uuid4().hex[:8]}{path.suffix}")
+
+
 def remove_leftovers(folder: Path) -> None:
-    """Remove what a killed process left half-written in `folder` (not in its subfolders)."""
+    """Remove what killed processes left half-written in `folder` (not in its subfolders)."""
     for path in folder.glob(f"{TEMPORARY}*"):
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        owner = path.name.removeprefix(TEMPORARY).split("-")[0]
+        if owner.isdecimal() and int(owner) != os.getpid() and _is_running(int(owner)):
+            continue
+        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True

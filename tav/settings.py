@@ -3,14 +3,16 @@
 import difflib
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from tav.errors import SettingsError
 
 FrameAttention = Literal["sparse-causal", "first", "per-frame", "full", "causal"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Device = Literal["auto", "cuda", "mps", "cpu"]
-Size = tuple[Annotated[int, Field(ge=8, le=8192)], Annotated[int, Field(ge=8, le=8192)]]
+Side = Annotated[int, Field(ge=8, le=8192)]
+# TOML and JSON know lists, not tuples.
+Size = Annotated[tuple[Side, Side], BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)]
 
 
 class Settings(BaseModel):

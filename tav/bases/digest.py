@@ -25,6 +25,15 @@ def base_digest(parts: BaseParts, cache_file: Path | None = None) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
+def file_digest(path: Path, cache_file: Path) -> str:
+    """sha256 (hex) of one file, remembered in `cache_file` as above."""
+    known = _read(cache_file)
+    digest = _file_digest(path, known)
+    if known != _read(cache_file):
+        write_text(cache_file, json.dumps(known, indent=1, sort_keys=True))
+    return digest
+
+
 def _file_digest(path: Path, known: Cache) -> str:
     """sha256 of the file, from `known` when neither size nor time changed; else read, and put into `known`."""
     real = path.resolve()

@@ -69,7 +69,7 @@ class BaseParts:
     @property
     def vae_factor(self) -> int:
         """How many pixels a latent covers, along each side."""
-        return 2 ** (len(self.vae.config.get("block_out_channels", _VAE_CHANNELS)) - 1)
+        return int(2 ** (len(self.vae.config.get("block_out_channels", _VAE_CHANNELS)) - 1))
 
     @property
     def latent_channels(self) -> int:
@@ -128,7 +128,13 @@ def inspect_base(folder: Path) -> BaseParts:
     }
     tokenizer = tuple(path for name in _TOKENIZER_FILES if (path := folder / "tokenizer" / name).is_file())
     return BaseParts(
-        folder, parts["unet"], parts["vae"], parts["text_encoder"], tokenizer, configs["scheduler"], _recommended(folder)
+        folder,
+        parts["unet"],
+        parts["vae"],
+        parts["text_encoder"],
+        tokenizer,
+        configs["scheduler"],
+        _recommended(folder),
     )
 
 
@@ -144,8 +150,7 @@ def _missing(folder: Path, found: dict[str, Weights | list[str]]) -> list[str]:
 
 def _recommended(folder: Path) -> BaseRecommendation:
     path = folder / "tav.json"
-    if not path.is_file():
-        return BaseRecommendation()
+    given = read_json(path) if path.is_file() else {}
     # JSON has no tuples, and settings are strict about types.
-    values = {name: tuple(value) if isinstance(value, list) else value for name, value in read_json(path).items()}
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
     return parse(BaseRecommendation, values, str(path))

@@ -23,7 +23,7 @@ _MUST_BE_UNSET = (
     "encoder_hid_dim_type",
     "time_cond_proj_dim",
 )
-_MUST_BE_FALSE = ("dual_cross_attention", "only_cross_attention")
+_MUST_BE_FALSE = ("dual_cross_attention", "only_cross_attention", "mid_block_only_cross_attention")
 _MUST_BE_DEFAULT = ("resnet_time_scale_shift", "attention_type")
 
 

@@ -46,7 +46,9 @@ def find_weights(folder: Path, part: str) -> Weights | list[str]:
 def _spellings(part: str) -> list[tuple[str, tuple[str, ...]]]:
     """(single file, its possible indexes), best first."""
     safe, pickled = STEMS[part]
-    full = [(f"{stem}.{kind}", (f"{stem}.{kind}.index.json",)) for stem, kind in ((safe, "safetensors"), (pickled, "bin"))]
+    full = [
+        (f"{stem}.{kind}", (f"{stem}.{kind}.index.json",)) for stem, kind in ((safe, "safetensors"), (pickled, "bin"))
+    ]
     half = [
         (f"{stem}.fp16.{kind}", (f"{stem}.{kind}.index.fp16.json", f"{stem}.fp16.{kind}.index.json"))
         for stem, kind in ((safe, "safetensors"), (pickled, "bin"))
@@ -69,7 +71,7 @@ def _is_there(path: Path) -> bool:
 
 
 def choose_download(names: Iterable[str], part: str) -> list[str]:
-    """Of a repository's file `names`, the smallest sufficient weights of `part` (fp16 first); empty when none are there."""
+    """Of a repository's file `names`, the smallest sufficient weights of `part` (fp16 first); or none."""
     inside = [name.removeprefix(f"{part}/") for name in names if name.startswith(f"{part}/")]
     safe, pickled = STEMS[part]
     for stem, kind in ((safe, "safetensors"), (pickled, "bin")):

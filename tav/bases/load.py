@@ -1,0 +1,132 @@
+"""Loading a base: tokenizer, text encoder, VAE and 2-D UNet, whole or one by one, never with a random weight.
+
+The files were chosen by the preflight, so what is loaded is what the digest covers. Networks are built without memory
+from their config, then given the files' tensors: no second copy, no need for accelerate, one way for one file, shards,
+fp16 and pickles.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from torch import Tensor, nn
+from transformers import CLIPTextConfig, CLIPTextModel
+
+from tav.bases.catalog import resolve
+from tav.bases.parts import BaseParts, Part, inspect_base
+from tav.bases.quiet import quiet
+from tav.bases.tensors import read_weights
+from tav.bases.text import load_tokenizer
+from tav.ddim import NoiseSchedule
+from tav.errors import BaseModelError
+
+# How VAEs saved before diffusers 0.15 name the attention of their middle block.
+_OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
+_OLD_NAME = re.compile(r"(mid_block\.attentions\.\d+)\.(query|key|value|proj_attn)\.(weight|bias)")
+_OTHER = "choose another base, or fetch this one again"
+
+
+@dataclass(frozen=True, eq=False)
+class Base:
+    """A loaded base; its networks are frozen and in evaluation mode."""
+
+    path: Path
+    parts: BaseParts
+    tokenizer: Any
+    text_encoder: Any
+    vae: Any
+    unet: Any
+    schedule: NoiseSchedule
+
+
+def load_base(source: str | Path, *, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Base:
+    """Load the base at a folder, or one in the local hub cache ("org/name").
+
+    Raises BaseModelError for a base that is not there, incomplete, foreign, damaged, or that lacks weights.
+    """
+    parts = inspect_base(resolve(str(source)))
+    schedule = NoiseSchedule.from_config(parts.scheduler)
+    tokenizer, text_encoder = load_text(parts, device, dtype)
+    vae, unet = load_vae(parts, device, dtype), load_unet(parts, device, dtype)
+    return Base(parts.folder, parts, tokenizer, text_encoder, vae, unet, schedule)
+
+
+def load_unet(parts: BaseParts, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Any:
+    """The diffusers UNet2DConditionModel."""
+    return _frozen(_diffusers_model(UNet2DConditionModel, parts.unet, device, dtype))
+
+
+def load_vae(parts: BaseParts, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Any:
+    """The diffusers AutoencoderKL."""
+    return _frozen(_diffusers_model(AutoencoderKL, parts.vae, device, dtype))
+
+
+def load_text(parts: BaseParts, device: str = "cpu", dtype: torch.dtype = torch.float32) -> tuple[Any, Any]:
+    """(tokenizer, transformers CLIPTextModel)."""
+    tokenizer, part = load_tokenizer(parts), parts.text_encoder
+    weights = read_weights(part.weights.files, "cpu", dtype)
+    with quiet():
+        model, report = _built(
+            part,
+            lambda: CLIPTextModel.from_pretrained(
+                None,
+                config=CLIPTextConfig.from_dict(part.config),
+                state_dict=weights,
+                dtype=dtype,
+                output_loading_info=True,
+                # Reported like the missing ones, instead of an error whose text is a table.
+                ignore_mismatched_sizes=True,
+            ),
+        )
+    _refuse(part, report["missing_keys"], [name for name, *_ in report["mismatched_keys"]])
+    if len(tokenizer) > model.config.vocab_size:
+        raise BaseModelError(
+            f"base {parts.folder}: tokenizer of {len(tokenizer)} tokens, text encoder of {model.config.vocab_size}",
+            "they are of different bases: fetch the base again",
+        )
+    return tokenizer, _frozen(model.to(device))
+
+
+def _diffusers_model(kind: Any, part: Part, device: str, dtype: torch.dtype) -> Any:
+    with quiet(), torch.device("meta"):
+        model = _built(part, lambda: kind.from_config(part.config))
+    weights = _renamed(read_weights(part.weights.files, device, dtype))
+    expected = model.state_dict()
+    missing = expected.keys() - weights.keys()
+    mismatched = [name for name in expected.keys() & weights.keys() if expected[name].shape != weights[name].shape]
+    _refuse(part, missing, mismatched)
+    model.load_state_dict({name: weights[name] for name in expected}, assign=True)
+    return model
+
+
+def _built(part: Part, build: Callable[[], Any]) -> Any:
+    try:
+        return build()
+    except (TypeError, ValueError, KeyError, IndexError, AttributeError, RuntimeError, ZeroDivisionError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise BaseModelError(f"no network can be built from {part.config_file}: {reason}", _OTHER) from None
+
+
+def _renamed(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {_new_name(name): tensor for name, tensor in weights.items()}
+
+
+def _new_name(name: str) -> str:
+    return _OLD_NAME.sub(lambda found: f"{found[1]}.{_OLD_ATTENTION[found[2]]}.{found[3]}", name)
+
+
+def _refuse(part: Part, missing: Any, mismatched: Any) -> None:
+    """Raise BaseModelError when the files lack weights of the network, or have them in another shape."""
+    for names, what in ((sorted(missing), "lacks"), (sorted(mismatched), "has another shape of")):
+        if names:
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            place = part.weights.index or part.weights.files[0]
+            raise BaseModelError(f"{place} {what} {names[0]}{more}", f"it does not belong to {part.config_file}")
+
+
+def _frozen(model: nn.Module) -> nn.Module:
+    return model.eval().requires_grad_(False)

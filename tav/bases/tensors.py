@@ -1,0 +1,68 @@
+"""Reading weight files: safetensors, and pickles only as far as they hold plain tensors."""
+
+import pickle
+import warnings
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from tav.errors import BaseModelError
+
+_FETCH_AGAIN = "the file is damaged or not what its name says: fetch the base again"
+
+
+def read_weights(files: tuple[Path, ...], device: str, dtype: torch.dtype) -> dict[str, Tensor]:
+    """All tensors of `files` on `device`, floating ones as `dtype`; nothing stays tied to the files.
+
+    Raises BaseModelError naming the file that cannot be read or holds more than tensors.
+    """
+    weights: dict[str, Tensor] = {}
+    for file in files:
+        for name, tensor in _tensors(file):
+            kind = dtype if tensor.is_floating_point() else tensor.dtype
+            weights[name] = tensor.to(device=device, dtype=kind, copy=True)
+    return weights
+
+
+def _tensors(file: Path) -> Iterator[tuple[str, Tensor]]:
+    return _safetensors(file) if file.suffix == ".safetensors" else _pickled(file)
+
+
+def _safetensors(file: Path) -> Iterator[tuple[str, Tensor]]:
+    try:
+        with safe_open(file, framework="pt") as opened:
+            for name in opened.keys():  # noqa: SIM118 (not a dict)
+                yield name, opened.get_tensor(name)
+    except (OSError, SafetensorError) as error:
+        raise BaseModelError(f"cannot read {file}: {_first_line(error)}", _FETCH_AGAIN) from None
+
+
+def _pickled(file: Path) -> Iterator[tuple[str, Tensor]]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a pickle protocol that torch finds unusual
+            # Only the newer format, which is a zip file, can be mapped instead of read whole.
+            held = torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
+    except pickle.UnpicklingError:
+        raise BaseModelError(
+            f"cannot read {file}: it holds more than weights, or is damaged; nothing in it was run",
+            "take a base with .safetensors files",
+        ) from None
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        raise BaseModelError(f"cannot read {file}: {_first_line(error)}", _FETCH_AGAIN) from None
+    yield from _named(held, file)
+
+
+def _named(held: Any, file: Path) -> Iterator[tuple[str, Tensor]]:
+    if not isinstance(held, dict) or not all(isinstance(tensor, Tensor) for tensor in held.values()):
+        raise BaseModelError(f"cannot read {file}: not a plain table of tensors", _FETCH_AGAIN)
+    yield from held.items()
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

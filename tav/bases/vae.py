@@ -1,0 +1,76 @@
+"""Between a clip's pixels and its latents, a few frames at a time. Latents are scaled by the VAE's own factor."""
+
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from einops import rearrange
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tav.events import VaeStep
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedClip:
+    """The VAE's posterior over a clip's latents: mean and std, each (1 c f h w) float32 on the CPU, scaled."""
+
+    mean: Tensor
+    std: Tensor
+
+    def sample(self, noise: Tensor) -> Tensor:
+        """The posterior's sample for standard normal `noise` (1 c f h w)."""
+        return self.mean + self.std * noise
+
+
+def encode_frames(vae: Any, frames: NDArray[np.uint8], chunk: int = 4) -> Generator[VaeStep, None, EncodedClip]:
+    """Encode frames (f h w 3) of 0..255, `chunk` at a time; h and w are multiples of the VAE's factor."""
+    means, stds = [], []
+    for part in _chunks(len(frames), chunk):
+        mean, std = _posterior(vae, torch.from_numpy(np.ascontiguousarray(frames[part])))
+        means.append(mean)
+        stds.append(std)
+        yield VaeStep(part.stop, len(frames))
+    scale = vae.config.scaling_factor
+    return EncodedClip(_joined(means) * scale, _joined(stds) * scale)
+
+
+def decode_latents(vae: Any, latents: Tensor, chunk: int = 4) -> Generator[VaeStep, None, Tensor]:
+    """Decode scaled latents (1 c f h w), `chunk` frames at a time, to pixels (1 3 f H W) in [0, 1], float32, CPU."""
+    frames = rearrange(latents, "1 c f h w -> f c h w") / vae.config.scaling_factor
+    pixels = []
+    for part in _chunks(len(frames), chunk):
+        pixels.append(_pixels(vae, frames[part]))
+        yield VaeStep(part.stop, len(frames))
+    return _joined(pixels)
+
+
+def to_uint8(pixels: Tensor) -> NDArray[np.uint8]:
+    """Pixels (1 3 f h w) in [0, 1] as frames (f h w 3) of 0..255, rounded."""
+    frames = rearrange(pixels, "1 c f h w -> f h w c")
+    levels: NDArray[np.uint8] = (frames * 255).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
+    return levels
+
+
+def _chunks(total: int, chunk: int) -> Iterator[slice]:
+    return (slice(start, min(start + chunk, total)) for start in range(0, total, chunk))
+
+
+def _joined(parts: list[Tensor]) -> Tensor:
+    return rearrange(torch.cat(parts), "f c h w -> 1 c f h w")
+
+
+@torch.no_grad()
+def _posterior(vae: Any, frames: Tensor) -> tuple[Tensor, Tensor]:
+    """Unscaled (mean, std) of frames (f h w 3)."""
+    pixels = rearrange(frames.to(vae.device).float() / 127.5 - 1, "f h w c -> f c h w")
+    posterior = vae.encode(pixels.to(vae.dtype)).latent_dist
+    return posterior.mean.float().cpu(), torch.exp(0.5 * posterior.logvar.float()).cpu()
+
+
+@torch.no_grad()
+def _pixels(vae: Any, frames: Tensor) -> Tensor:
+    decoded: Tensor = vae.decode(frames.to(vae.device, vae.dtype)).sample
+    return (decoded.float() / 2 + 0.5).clamp(0, 1).cpu()

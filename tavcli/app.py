@@ -1,0 +1,111 @@
+"""The command line: global flags, the commands, and the one door that every error goes through."""
+
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import tav
+from tav.errors import TavError
+from tavcli.commands import bases, clean, doctor, init, show, stages
+from tavcli.home import cache_folder
+from tavcli.interrupts import Interrupted, interrupts
+from tavcli.options import Options, globals_first
+
+app = typer.Typer(
+    name="tav",
+    help="Edit a real video by rewriting its caption.\n\n"
+    "tav init CLIP --caption TEXT makes a workspace, tav tune teaches the base that clip, tav edit PROMPT makes a video.",
+    epilog="Global flags go before or after the command's name. Exit codes: 0 done, 1 expected failure, 2 usage, "
+    "3 a bug in tav, 130 interrupted.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("init")(init.init)
+app.command("tune")(stages.tune)
+app.command("invert")(stages.invert)
+app.command("edit")(stages.edit)
+app.command("ls")(show.ls)
+app.command("show")(show.show)
+app.command("doctor")(doctor.doctor)
+app.command("clean")(clean.clean)
+app.add_typer(bases.app, name="bases")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"tav {tav.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _global(
+    context: typer.Context,
+    workspace: Annotated[
+        Path | None, typer.Option("-C", "--workspace", metavar="FOLDER", help="The workspace, if it is not this folder's.")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cuda, mps or cpu.")] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="auto, fp32, bf16 or fp16: of the frozen weights; tuned ones are float32.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Results as JSON on stdout.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Only warnings and results.")] = False,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="More about what happens.")] = False,
+    version: Annotated[  # noqa: ARG001  (its callback acts)
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    context.obj = Options(workspace, device, precision, as_json, dry_run, quiet, verbose)
+
+
+def main() -> None:
+    """Entry point of `tav`."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command; returns the exit code."""
+    try:
+        interrupts.install()
+        app(globals_first(arguments), prog_name="tav")
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else int(bool(stop.code))
+    except (Interrupted, KeyboardInterrupt):
+        _complain("interrupted", "the same command goes on where it was")
+        return 130
+    except TavError as error:
+        _complain(f"error: {error.message}", error.hint)
+        return 1
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 1
+    except OSError as error:
+        _complain(f"error: {error.filename or 'input or output'}: {error.strerror or error}", "nothing half-written is left")
+        return 1
+    except Exception as error:  # a bug: keep what is needed to mend it
+        _complain(f"bug: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}", _report())
+        return 3
+    return 0
+
+
+def _complain(message: str, hint: str) -> None:
+    sys.stderr.write(" ".join(message.split()) + "\n")
+    if hint:
+        sys.stderr.write(f"  {' '.join(hint.split())}\n")
+
+
+def _report() -> str:
+    """Write the traceback to a file; returns where."""
+    try:
+        path = cache_folder() / "reports" / time.strftime("%Y%m%d-%H%M%S.txt")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"tav {tav.__version__}, Python {sys.version}\n{sys.argv}\n\n{traceback.format_exc()}")
+    except OSError:
+        return traceback.format_exc()
+    return f"please report it with {path}"

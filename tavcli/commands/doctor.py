@@ -1,0 +1,82 @@
+"""`tav doctor`: is everything there that tav needs?"""
+
+import os
+import platform
+from typing import Any
+
+import typer
+
+import tav
+from tav.errors import TavError
+from tavcli.console import Talk
+from tavcli.data import templates
+from tavcli.home import cache_folder, config_folder
+from tavcli.options import Options
+
+
+def doctor(context: typer.Context) -> None:
+    """Check this machine: device and precision, libraries, ffmpeg, bases, workspace. Exit code 1 if something is wrong."""
+    options: Options = context.obj
+    talk = Talk(options)
+    facts = {"tav": tav.__version__, "python": platform.python_version(), "templates": str(templates())}
+    facts |= {"user settings": str(config_folder()), "user cache": str(cache_folder())}
+    problems: list[str] = []
+    for check in (_libraries, _device, _ffmpeg, _bases, _workspace):
+        try:
+            facts |= check(options)
+        except (TavError, ImportError, OSError) as error:
+            problems.append(f"{check.__name__.strip('_')}: {error}")
+    data = {**facts, "problems": problems}
+    talk.result(data, [f"{name + ':':15}{value}" for name, value in facts.items()])
+    for problem in problems:
+        talk.warn(problem)
+    if problems:
+        raise typer.Exit(1)
+
+
+def _libraries(_: Options) -> dict[str, Any]:
+    from importlib.metadata import version
+
+    return {name: version(name) for name in ("torch", "diffusers", "transformers", "safetensors", "huggingface_hub")}
+
+
+def _device(options: Options) -> dict[str, Any]:
+    import torch
+
+    from tav.device import choose_device, choose_precision
+    from tav.settings import parse
+    from tavcli.settings import DeviceSettings
+
+    wanted = parse(DeviceSettings, options.flags(), "command line")
+    device = choose_device(wanted.device)
+    facts = {"device": str(device), "precision": choose_precision(wanted.precision, device)}
+    if device.type == "cuda":
+        facts["gpu"] = f"{torch.cuda.get_device_name()}, {torch.cuda.mem_get_info()[0] / 1e9:.1f} GB free"
+    return {**facts, "threads": torch.get_num_threads(), "cores": os.cpu_count()}
+
+
+def _ffmpeg(_: Options) -> dict[str, Any]:
+    import imageio_ffmpeg
+
+    return {"ffmpeg": imageio_ffmpeg.get_ffmpeg_version()}
+
+
+def _bases(_: Options) -> dict[str, Any]:
+    from tav.bases.catalog import cached_bases
+
+    offline = "yes" if os.environ.get("HF_HUB_OFFLINE") else "no, but nothing is fetched unasked"
+    return {"cached bases": ", ".join(base.name for base in cached_bases()) or "none", "hub offline": offline}
+
+
+def _workspace(options: Options) -> dict[str, Any]:
+    """The workspace here, if there is one, with its settings and base checked."""
+    from tavcli.session import Session
+
+    try:
+        workspace = options.workspace()
+    except TavError:
+        if options.folder is not None:
+            raise
+        return {"workspace": "none here"}
+    session = Session(workspace, options.flags())
+    return {"workspace": str(workspace.folder), "base": f"{session.settings.base}, complete"}

@@ -1,0 +1,107 @@
+"""`tav ls` and `tav show`: what is in a workspace, and how it was made."""
+
+import json
+import shlex
+from typing import Annotated, Any
+
+import tomlkit
+import typer
+
+from tavcli.console import Talk, short
+from tavcli.edits import Edit, all_edits, find_edit
+from tavcli.options import Options
+from tavcli.session import Session
+from tavcli.stages import Stage
+
+
+def ls(context: typer.Context) -> None:
+    """List the edits of the workspace."""
+    options: Options = context.obj
+    talk = Talk(options)
+    rows = [_row(edit) for edit in all_edits(options.workspace())]
+    if not rows and not options.json:
+        talk.say('no edits yet: tav edit "a new caption"')
+        return
+    columns = {"number": "edit", "state": "state", "prompt": "prompt", "guidance_scale": "guidance", "steps": "steps"}
+    data = [row | {"video": str(row["video"])} for row in rows]
+    talk.table(data, [*columns.values(), "start"], [[*(str(row[name]) for name in columns), row["start"]] for row in rows])
+
+
+def show(
+    context: typer.Context,
+    name: Annotated[str | None, typer.Argument(metavar="ID", help="An edit's number or folder name.")] = None,
+) -> None:
+    """Print an edit's recipe; without ID, the workspace's settings and stages."""
+    options: Options = context.obj
+    talk = Talk(options)
+    if name is None:
+        _show_workspace(options, talk)
+        return
+    edit = find_edit(options.workspace(), name)
+    recipe = edit.recipe
+    talk.say(f"{short(edit.folder)} ({_state(edit)}); to make it again: {_command(recipe)}")
+    talk.result({**recipe, "state": _state(edit), "made": _made(edit)}, [tomlkit.dumps(recipe).rstrip()])
+
+
+def _show_workspace(options: Options, talk: Talk) -> None:
+    workspace = options.workspace()
+    session = Session(workspace, options.flags())
+    tuned, inverted = session.tuned, session.inverted(session.settings.invert.steps)
+    edits = all_edits(workspace)
+    stages = {stage.name: {"state": stage.state, "key": stage.key, **_why(stage)} for stage in (tuned, inverted)}
+    done = sum(edit.done for edit in edits)
+    data = {
+        "workspace": str(workspace.folder),
+        "settings": session.settings.model_dump(mode="json"),
+        "stages": stages,
+        "edits": {"done": done, "unfinished": len(edits) - done},
+    }
+    settings = tomlkit.dumps(_without_none(data["settings"])).rstrip()
+    lines = [f"# {workspace.folder}", settings, ""]
+    lines += [f"# {name}: {stage['state']}{stage.get('why', '')} ({stage['key']})" for name, stage in stages.items()]
+    talk.result(data, [*lines, f"# edits: {done} done, {len(edits) - done} unfinished"])
+
+
+def _why(stage: Stage) -> dict[str, str]:
+    why = stage.why_stale() if stage.state == "stale" else ""
+    return {"why": f", {why}"} if why else {}
+
+
+def _row(edit: Edit) -> dict[str, Any]:
+    recipe = edit.recipe
+    start = "inverted" if recipe["inversion"] else f"noise, seed {recipe['seed']}"
+    if recipe["inversion"] and recipe["vary"]:
+        start = f"varied {recipe['vary']:g}, seed {recipe['seed']}"
+    shown = {name: recipe[name] for name in ("prompt", "guidance_scale", "steps")}
+    return {"number": edit.number, "state": _state(edit), **shown, "start": start, "video": edit.video}
+
+
+def _state(edit: Edit) -> str:
+    return "done" if edit.done else "unfinished"
+
+
+def _made(edit: Edit) -> dict[str, Any]:
+    path = edit.folder / "made.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def _command(recipe: dict[str, Any]) -> str:
+    """The command line that makes this edit in this workspace."""
+    words = ["tav", "edit", recipe["prompt"], "--guidance", f"{recipe['guidance_scale']:g}", "--steps", str(recipe["steps"])]
+    if recipe["negative_prompt"]:
+        words += ["--negative", recipe["negative_prompt"]]
+    if recipe["vary"]:
+        words += ["--vary", f"{recipe['vary']:g}"]
+    if not recipe["inversion"]:
+        words += ["--no-inversion"]
+    if recipe["vary"] or not recipe["inversion"]:
+        words += ["--seed", str(recipe["seed"])]
+    return shlex.join(words)
+
+
+def _without_none(values: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: _without_none(value) if isinstance(value, dict) else value
+        for name, value in values.items()
+        if value is not None
+    }

@@ -1,0 +1,181 @@
+"""`tav tune`, `tav invert`, `tav edit`: the main job. Each makes first what it builds on, after saying so."""
+
+import shutil
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tav.atomic import replacing
+from tav.errors import SettingsError
+from tavcli import runner
+from tavcli.console import Talk, checked, short, size
+from tavcli.edits import Edit
+from tavcli.options import Options
+from tavcli.session import Checked, Session
+from tavcli.settings import Layer, without_none
+from tavcli.stages import Stage
+
+Steps = Annotated[int | None, typer.Option(metavar="N", help="DDIM steps of inversion and sampling.")]
+
+
+def tune(
+    context: typer.Context,
+    steps: Annotated[int | None, typer.Option(metavar="N", help="Optimiser steps; more than before extend the run.")] = None,
+    lr: Annotated[float | None, typer.Option(metavar="X", help="Learning rate.")] = None,
+    scope: Annotated[str | None, typer.Option(metavar="all|mid_up", help="Which blocks learn.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Start again from step 0.")] = False,
+) -> None:
+    """Teach the base this clip. Resumes by itself; settings given here are written into tav.toml."""
+    options: Options = context.obj
+    talk = Talk(options)
+    session = _open(options, talk, {"tune": without_none({"steps": steps, "learning_rate": lr, "scope": scope})})
+    stage = session.tuned
+    if options.dry_run:
+        talk.result(*_plan([_will_tune(stage, fresh)]))
+        return
+    if stage.state == "fresh" and not fresh:
+        talk.say("the tuned weights are fresh: nothing to do (--fresh starts again)")
+    talk.follow(runner.tune(session, fresh))
+    talk.result({"stage": "tuned", "key": stage.key, "file": str(stage.result)}, [short(stage.result)])
+    talk.detail(f"{size(stage.result.stat().st_size)}; its resume state is kept, `tav clean` removes it")
+
+
+def invert(
+    context: typer.Context,
+    steps: Steps = None,
+    no_check: Annotated[bool, typer.Option("--no-check", help="Do not sample the clip back and score it.")] = False,
+) -> None:
+    """Find the noise that gives the clip back. Settings given here are written into tav.toml."""
+    options: Options = context.obj
+    talk = Talk(options)
+    session = _open(options, talk, {"invert": without_none({"steps": steps})})
+    steps, check = session.settings.invert.steps, session.settings.invert.check and not no_check
+    if options.dry_run:
+        talk.result(*_plan([_will_tune(session.tuned), _will_invert(session, steps, check)]))
+        return
+    _make_tuned(session, talk)
+    stage = session.inverted(steps)
+    if stage.state == "fresh" and not (check and not (stage.folder / "check.json").is_file()):
+        talk.say("the inversion is fresh: nothing to do")
+    _follow_inversion(session, talk, steps, check)
+    talk.result({"stage": "inverted", "key": stage.key, "file": str(stage.result), **_score(stage)}, [short(stage.result)])
+
+
+def edit(
+    context: typer.Context,
+    prompts: Annotated[list[str], typer.Argument(metavar="PROMPT...", help="New captions; one video each.")],
+    negative: Annotated[str | None, typer.Option(metavar="TEXT", help="What the video should not show.")] = None,
+    guidance: Annotated[float | None, typer.Option(metavar="X", help="How strongly the prompt acts; 1 is not at all.")] = None,
+    steps: Steps = None,
+    vary: Annotated[float | None, typer.Option(metavar="S", help="Share of fresh noise in the start, 0 to 1.")] = None,
+    seed: Annotated[int | None, typer.Option(metavar="N", help="Seed of that noise.")] = None,
+    no_inversion: Annotated[bool, typer.Option("--no-inversion", help="Start from noise alone: the motion is new.")] = False,
+    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="Copy the video there too.")] = None,
+) -> None:
+    """Make the clip's video for a new caption. Tunes and inverts first where that is missing or stale."""
+    options: Options = context.obj
+    talk = Talk(options)
+    if output is not None and len(set(prompts)) > 1:
+        raise SettingsError("-o takes one prompt", "the videos are in the workspace's edits/; copy them from there")
+    given = {"negative_prompt": negative, "guidance_scale": guidance, "vary": vary, "seed": seed}
+    sampling = without_none(given) | ({"inversion": False} if no_inversion else {})
+    flags: Layer = {"sample": sampling, "invert": without_none({"steps": steps}), **options.flags()}
+    session = Session(options.workspace(), flags)
+    settings, steps = session.settings.sample, session.settings.invert.steps
+    for prompt in prompts:
+        if not prompt.strip():
+            raise SettingsError("an empty prompt", "say what the new video shows")
+    if seed is not None and settings.vary == 0 and settings.inversion:
+        talk.warn("a seed changes nothing without --vary or --no-inversion")
+    if options.dry_run:
+        plan = [_will_tune(session.tuned)]
+        if settings.inversion:
+            plan.append(_will_invert(session, steps, session.settings.invert.check))
+        plan += [{"stage": "edit", "prompt": prompt, "steps": steps, **settings.model_dump()} for prompt in prompts]
+        talk.result(*_plan(plan))
+        return
+    _warn_of_cut_text(session, talk, [*prompts, settings.negative_prompt])
+    _make_tuned(session, talk)
+    if settings.inversion and session.inverted(steps).state != "fresh":
+        talk.say(_because("inverting the clip first", session.inverted(steps)))
+        _follow_inversion(session, talk, steps, session.settings.invert.check)
+    made = [one for one in talk.follow(runner.edit(session, prompts, settings, steps)) if isinstance(one, Edit)]
+    if output is not None:
+        with replacing(output.resolve()) as temporary:
+            shutil.copyfile(made[0].video, temporary)
+    made.sort(key=lambda one: one.number)
+    data = [{"number": one.number, "prompt": one.recipe["prompt"], "video": str(one.video)} for one in made]
+    talk.result(data, [short(one.video) for one in made])
+
+
+def _open(options: Options, talk: Talk, flags: Layer) -> Session:
+    """The session with these flags in force; they are written down, so that the next command finds the same stage."""
+    workspace = options.workspace()
+    flags = {name: values for name, values in flags.items() if values} | options.flags()
+    session = Session(workspace, flags)
+    if not options.dry_run:
+        device_free = {name: value for name, value in flags.items() if name != "device"}
+        for change in workspace.remember(device_free):
+            talk.say(f"tav.toml: {change}")
+    return session
+
+
+def _make_tuned(session: Session, talk: Talk) -> None:
+    stage = session.tuned
+    if stage.state != "fresh":
+        talk.say(_because("tuning first", stage))
+        talk.follow(runner.tune(session))
+
+
+def _follow_inversion(session: Session, talk: Talk, steps: int, check: bool) -> None:
+    for result in talk.follow(runner.invert(session, steps, check)):
+        if isinstance(result, Checked):
+            talk.say(checked(result))
+            if result.vae_psnr - result.psnr > 6:
+                talk.warn("the inversion loses much of the clip; look at the sheet before paying for edits")
+
+
+def _because(what: str, stage: Stage) -> str:
+    if stage.state == "missing":
+        return f"{what} (not done yet)"
+    why = stage.why_stale()
+    return f"{what} (what is there is for other settings{': ' + why if why else ''})"
+
+
+def _will_tune(stage: Stage, fresh: bool = False) -> dict[str, Any]:
+    state = "stale" if fresh else stage.state
+    return {"stage": "tune", "state": state, "run": state != "fresh", "steps": stage.inputs["tune"]["steps"]}
+
+
+def _will_invert(session: Session, steps: int, check: bool) -> dict[str, Any]:
+    # Weights that are still to be tuned make any inversion stale.
+    tuned, inverted = session.tuned, session.inverted(steps)
+    state = inverted.state if tuned.state == "fresh" or inverted.state != "fresh" else "stale"
+    return {"stage": "invert", "state": state, "run": state != "fresh", "steps": steps, "check": check}
+
+
+def _plan(plan: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[str]]:
+    lines = []
+    for item in plan:
+        rest = ", ".join(f"{name} {value}" for name, value in item.items() if name not in ("stage", "run", "state"))
+        does = "nothing to do, fresh" if item.get("state") == "fresh" else f"would run ({item.get('state', 'new')})"
+        lines.append(f"{item['stage']}: {does}; {rest}")
+    return plan, lines
+
+
+def _score(stage: Stage) -> dict[str, Any]:
+    import json
+
+    path = stage.folder / "check.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def _warn_of_cut_text(session: Session, talk: Talk, prompts: list[str]) -> None:
+    from tav.bases.text import context_length, load_tokenizer, text_that_is_cut
+
+    tokenizer = load_tokenizer(session.parts)
+    for prompt in dict.fromkeys([session.settings.caption, *prompts]):
+        cut = text_that_is_cut(tokenizer, context_length(session.parts, tokenizer), prompt)
+        if cut:
+            talk.warn(f"the text encoder reads the start of this prompt only; cut: “{cut}”")

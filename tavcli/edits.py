@@ -1,0 +1,95 @@
+"""Edits on disk: `edits/NNNN-prompt/` with the recipe written first and the video last."""
+
+import os
+import re
+import shutil
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tomlkit
+
+from tav.atomic import remove_leftovers, temporary_sibling
+from tav.errors import SettingsError
+from tavcli.locks import locked
+from tavcli.settings import read_toml
+from tavcli.workspace import Workspace
+
+RECIPE = "edit.toml"
+PARTIAL = "partial.safetensors"
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One edit's folder."""
+
+    folder: Path
+
+    @property
+    def number(self) -> int:
+        return int(self.folder.name.split("-")[0])
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        return read_toml(self.folder / RECIPE)
+
+    @property
+    def video(self) -> Path:
+        return self.folder / "video.mp4"
+
+    @property
+    def sheet(self) -> Path:
+        return self.folder / "sheet.png"
+
+    @property
+    def partial(self) -> Path:
+        return self.folder / PARTIAL
+
+    @property
+    def done(self) -> bool:
+        """The video is written last, and whole."""
+        return self.video.is_file()
+
+
+def all_edits(workspace: Workspace) -> list[Edit]:
+    """The edits of a workspace by number."""
+    folders = (path for path in workspace.edits.glob("*/") if re.match(r"\d+(-|$)", path.name))
+    return sorted((Edit(path) for path in folders if (path / RECIPE).is_file()), key=lambda edit: edit.number)
+
+
+def find_edit(workspace: Workspace, name: str) -> Edit:
+    """An edit by its number or its folder's name. Raises SettingsError if there is none."""
+    edits = all_edits(workspace)
+    for edit in edits:
+        if name == edit.folder.name or (name.isdecimal() and int(name) == edit.number):
+            return edit
+    there = f"there are {edits[0].number} to {edits[-1].number}" if edits else "there are none yet"
+    raise SettingsError(f"there is no edit `{name}`; {there}", "`tav ls` lists them")
+
+
+def claim(workspace: Workspace, recipe: dict[str, Any]) -> Edit:
+    """The edit with this very recipe, or a new one, its recipe written, under the next number."""
+    workspace.edits.mkdir(exist_ok=True)
+    with locked(workspace, "edits", wait=30):
+        remove_leftovers(workspace.edits)
+        edits = all_edits(workspace)
+        for edit in edits:
+            if edit.recipe == recipe:
+                return edit
+        number = max((int(path.name[:4]) for path in workspace.edits.glob("[0-9][0-9][0-9][0-9]*")), default=0) + 1
+        building = temporary_sibling(workspace.edits / "edit")
+        building.mkdir()
+        try:
+            (building / RECIPE).write_text(tomlkit.dumps(recipe), encoding="utf-8")
+            folder = workspace.edits / f"{number:04d}-{slug(recipe['prompt'])}".rstrip("-")
+            os.replace(building, folder)
+        finally:
+            shutil.rmtree(building, ignore_errors=True)
+    return Edit(folder)
+
+
+def slug(prompt: str) -> str:
+    """A safe file name from a prompt: lower-case ASCII letters, digits and dashes, at most 48; may be empty."""
+    plain = unicodedata.normalize("NFKD", prompt).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:48].strip("-")

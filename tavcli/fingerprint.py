@@ -1,0 +1,28 @@
+"""Keys of stages: a hash of the settings that matter to a stage and the digests of what goes into it."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from tav.bases.digest import file_digest
+from tavcli.home import cache_folder
+
+# Raised when a stage's files change meaning; older results are then stale, never misread.
+FORMAT = 1
+
+
+def key(stage: str, inputs: dict[str, Any]) -> str:
+    """12 hex digits that name the result of `stage` for `inputs` (plain JSON values)."""
+    text = json.dumps({"stage": stage, "format": FORMAT, **inputs}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def digest_cache() -> Path:
+    """Where the digests of big files are remembered, by real path, size and time."""
+    return cache_folder() / "digests.json"
+
+
+def digest(path: Path) -> str:
+    """sha256 (hex) of a file."""
+    return file_digest(path, digest_cache())

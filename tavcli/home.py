@@ -1,0 +1,17 @@
+"""The user's own folders: settings and the digests of files, outside any workspace. `TAV_HOME` overrides both."""
+
+import os
+from pathlib import Path
+
+from platformdirs import user_cache_path, user_config_path
+
+
+def config_folder() -> Path:
+    """Where `config.toml` is looked for."""
+    return Path(os.environ["TAV_HOME"]) if os.environ.get("TAV_HOME") else user_config_path("tav", appauthor=False)
+
+
+def cache_folder() -> Path:
+    """Where digests and bug reports are kept; safe to delete."""
+    home = os.environ.get("TAV_HOME")
+    return Path(home) / "cache" if home else user_cache_path("tav", appauthor=False)

@@ -1,0 +1,43 @@
+"""Ctrl-C, `kill`, and a terminal that goes away: stop at once, or, inside a long loop, after its step is saved."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+_SIGNALS = [number for name in ("SIGINT", "SIGTERM", "SIGHUP") if (number := getattr(signal, name, None))]
+
+
+class Interrupted(BaseException):
+    """The user stopped the program. Not an Exception, so that nothing swallows it."""
+
+
+class Interrupts:
+    """Turns signals into Interrupted; while `deferred()`, only notes the first one and raises on the second."""
+
+    def __init__(self) -> None:
+        self.pending = False
+        self._deferring = False
+
+    def install(self) -> None:
+        """Handle the signals from now on (main thread only)."""
+        for number in _SIGNALS:
+            signal.signal(number, self._handle)
+
+    @contextmanager
+    def deferred(self) -> Iterator[None]:
+        """Inside, look at `pending` where stopping is safe, save, and raise Interrupted."""
+        self._deferring = True
+        try:
+            yield
+        finally:
+            self._deferring = False
+
+    def _handle(self, *_: Any) -> None:
+        if self._deferring and not self.pending:
+            self.pending = True
+            return
+        raise Interrupted
+
+
+interrupts = Interrupts()

@@ -1,0 +1,46 @@
+"""The flags that every command takes, before or after its name."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tavcli.workspace import Workspace, find
+
+_SWITCHES = {"--json", "--dry-run", "-q", "--quiet", "-v", "--verbose"}
+_WITH_VALUE = {"-C", "--workspace", "--device", "--precision"}
+
+
+@dataclass(frozen=True)
+class Options:
+    """The global flags of this call."""
+
+    folder: Path | None = None
+    device: str | None = None
+    precision: str | None = None
+    json: bool = False
+    dry_run: bool = False
+    quiet: bool = False
+    verbose: bool = False
+
+    def workspace(self) -> Workspace:
+        """The workspace this call is about."""
+        return find(Path.cwd(), self.folder)
+
+    def flags(self) -> dict[str, Any]:
+        """Those that are settings."""
+        given = {"device": self.device, "precision": self.precision}
+        return {name: value for name, value in given.items() if value is not None}
+
+
+def globals_first(arguments: list[str]) -> list[str]:
+    """Move global flags in front of the command's name, where the parser wants them; `--` ends the search."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    first, rest, index = [], [], 0
+    while index < end:
+        argument = arguments[index]
+        takes_next = argument in _WITH_VALUE and index + 1 < end
+        known = argument in _SWITCHES or takes_next or argument.split("=")[0] in _WITH_VALUE and "=" in argument
+        width = 2 if takes_next else 1
+        (first if known else rest).extend(arguments[index : index + width])
+        index += width
+    return [*first, *rest, *arguments[end:]]

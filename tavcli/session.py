@@ -1,0 +1,228 @@
+"""One workspace while it is worked on: its settings in force, and what its stages share (clip, texts, network)."""
+
+import contextlib
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tav.atomic import remove_leftovers
+from tav.bases.catalog import resolve
+from tav.bases.digest import base_digest
+from tav.bases.parts import inspect_base
+from tav.errors import CheckpointError, DeviceMemoryError
+from tav.events import Event
+from tav.settings import parse
+from tavcli import stages
+from tavcli.fingerprint import digest, digest_cache, key
+from tavcli.settings import Layer, WorkspaceSettings, in_force
+from tavcli.stages import Stage
+from tavcli.workspace import Workspace
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from tav.bases import EncodedClip
+    from tav.nets.inflate import VideoUNet
+    from tav.video import Clip
+
+
+@dataclass(frozen=True)
+class Begin:
+    """A piece of work of `total` steps starts, `done` of them done before; `what` is for people."""
+
+    what: str
+    total: int
+    done: int = 0
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something a person should know; `warning` if it may spoil the result."""
+
+    text: str
+    warning: bool = False
+
+
+@dataclass(frozen=True)
+class Checked:
+    """How well the inversion gives the clip back: PSNR in dB, beside that of the VAE alone, its ceiling."""
+
+    psnr: float
+    vae_psnr: float
+    sheet: Path
+
+
+RunEvent = Event | Begin | Note | Checked
+
+
+class Session:
+    """What a command works with. Events are yielded for whoever shows them; heavy imports happen on first use."""
+
+    def __init__(self, workspace: Workspace, flags: Layer) -> None:
+        self.workspace = workspace
+        toml = workspace.read()
+        self.parts = inspect_base(resolve(parse(WorkspaceSettings, toml, "tav.toml").base))
+        self.settings = in_force(toml, flags, self.parts.recommendation)
+        self._texts: dict[str, Tensor] = {}
+        self._video: VideoUNet | None = None
+
+    @property
+    def source(self) -> Path:
+        return self.workspace.folder / self.settings.clip.source
+
+    @cached_property
+    def device(self) -> "torch.device":
+        from tav.device import choose_device
+
+        return choose_device(self.settings.device)
+
+    @cached_property
+    def precision(self) -> str:
+        from tav.device import choose_precision
+
+        return choose_precision(self.settings.precision, self.device)
+
+    @cached_property
+    def dtype(self) -> "torch.dtype":
+        from tav.device import DTYPES
+
+        return DTYPES[self.precision]
+
+    @cached_property
+    def clip_inputs(self) -> dict[str, Any]:
+        return stages.clip_inputs(self.settings, digest(self.source))
+
+    @cached_property
+    def base_digest(self) -> str:
+        return base_digest(self.parts, digest_cache())
+
+    @property
+    def tuned(self) -> Stage:
+        return stages.tuned_stage(
+            self.workspace.tuned, self.settings, self.clip_inputs, self.base_digest, self.precision
+        )
+
+    def inverted(self, steps: int) -> Stage:
+        """The inversion of the tuned weights that are there now."""
+        tuned = self.tuned
+        tuned_digest = digest(tuned.result) if tuned.result.is_file() else ""
+        return stages.inverted_stage(self.workspace.inverted, tuned, tuned_digest, steps)
+
+    @cached_property
+    def clip(self) -> "Clip":
+        from tav.bases.sizes import check_size, fitting_size
+        from tav.video import probe, read_clip
+
+        info = probe(self.source)
+        size = self.settings.clip.size or fitting_size(self.parts, info.width / info.height)
+        check_size(self.parts, *size)
+        return read_clip(self.source, self.settings.clip, size, info)
+
+    @cached_property
+    def schedule(self) -> Any:
+        from tav.ddim import NoiseSchedule
+
+        return NoiseSchedule.from_config(self.parts.scheduler)
+
+    @property
+    def video(self) -> "VideoUNet":
+        """The inflated network, once loaded."""
+        assert self._video is not None
+        return self._video
+
+    def load_video(self) -> Iterator[RunEvent]:
+        """Load and inflate the base's UNet."""
+        from tav.bases import load_unet
+        from tav.nets.inflate import inflate
+
+        if self._video is None:
+            yield Note(f"loading {self.settings.base} ({self.precision} on {self.device.type})")
+            with self.memory():
+                unet = load_unet(self.parts, self.device, self.dtype)
+                tune = self.settings.tune
+                self._video = inflate(unet, frame_attention=self.settings.frame_attention, seed=tune.seed)
+
+    def load_tuned(self) -> Iterator[RunEvent]:
+        """Load the network with its tuned weights, unless it has them from tuning just now."""
+        from tav.checkpoint import load_tuned
+
+        if self._video is None:
+            yield from self.load_video()
+            try:
+                load_tuned(self.tuned.result, self.video)
+            except CheckpointError as error:
+                self._video = None
+                raise CheckpointError(error.message, "`tav tune --fresh` makes it again") from None
+
+    def encoded(self) -> "Generator[RunEvent, None, EncodedClip]":
+        """The clip's latents: posterior mean and deviation, encoded once, then kept in the cache."""
+        from tav.bases import EncodedClip, encode_frames, load_vae
+        from tav.checkpoint import read_tensors, save_tensors
+
+        inputs = {"clip": self.clip_inputs, "base": self.base_digest, "precision": self.precision}
+        path = self.workspace.cache / f"frames-{key('frames', inputs)}.safetensors"
+        if path.is_file():
+            with contextlib.suppress(CheckpointError):
+                tensors, _ = read_tensors(path, "frames")
+                return EncodedClip(tensors["mean"], tensors["std"])
+        frames = self.clip.frames
+        yield Begin("encoding the clip", len(frames))
+        with self.memory():
+            encoded = yield from encode_frames(load_vae(self.parts, self.device, self.dtype), frames)
+        remove_leftovers(self.workspace.cache)
+        save_tensors(path, "frames", {"mean": encoded.mean, "std": encoded.std}, inputs)
+        return encoded
+
+    def contexts(self, prompts: list[str]) -> "Generator[RunEvent, None, list[Tensor]]":
+        """The text encoder's states (1 n d) for each prompt, kept in the cache; it is loaded only for new ones."""
+        from tav.bases import encode_text, load_text
+        from tav.checkpoint import read_tensors, save_tensors
+
+        def place(prompt: str) -> Path:
+            inputs = {"prompt": prompt, "base": self.base_digest, "precision": self.precision}
+            return self.workspace.cache / f"text-{key('text', inputs)}.safetensors"
+
+        for prompt in prompts:
+            if prompt not in self._texts and place(prompt).is_file():
+                with contextlib.suppress(CheckpointError):
+                    self._texts[prompt] = read_tensors(place(prompt), "text")[0]["context"]
+        new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self._texts]
+        if new:
+            yield Note("reading the captions")
+            tokenizer, text_encoder = load_text(self.parts, self.device, self.dtype)
+            for prompt in new:
+                self._texts[prompt] = encode_text(tokenizer, text_encoder, [prompt]).cpu()
+                save_tensors(place(prompt), "text", {"context": self._texts[prompt]}, {"prompt": prompt})
+        return [self._texts[prompt] for prompt in prompts]
+
+    def decoded(self, latents: "list[Tensor]", what: str) -> "Generator[RunEvent, None, list[Any]]":
+        """Frames (f h w 3) uint8, letterbox bars cut off, for each of the latents."""
+        from tav.bases import decode_latents, load_vae, to_uint8
+
+        vae, decoded = load_vae(self.parts, self.device, self.dtype), []
+        for one in latents:
+            yield Begin(f"decoding {what}", one.shape[2])
+            with self.memory():
+                decoded.append(self.content(to_uint8((yield from decode_latents(vae, one)))))
+        return decoded
+
+    def content(self, frames: Any) -> Any:
+        x, y, width, height = self.clip.content
+        return frames[:, y : y + height, x : x + width]
+
+    @contextlib.contextmanager
+    def memory(self) -> Iterator[None]:
+        """Running out of memory is the user's to mend, not a bug."""
+        import torch
+
+        try:
+            yield
+        except (torch.OutOfMemoryError, MemoryError):
+            raise DeviceMemoryError(
+                f"out of memory on {self.device}", "use fewer frames, a smaller size, or the preset low-memory"
+            ) from None
+
+

@@ -1,0 +1,124 @@
+"""The settings of a workspace, in their one order: the base's recommendation < preset < tav.toml < flags."""
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from tav.errors import SettingsError
+from tav.settings import (
+    BaseRecommendation,
+    ClipSettings,
+    Device,
+    FrameAttention,
+    InvertSettings,
+    Precision,
+    SampleSettings,
+    Settings,
+    TuneSettings,
+    parse,
+)
+from tavcli.data import presets
+
+Layer = dict[str, Any]
+
+
+class SourceClip(ClipSettings):
+    """The clip's file in the workspace, and which frames of it are taken."""
+
+    source: str = Field(description="the clip's file name in the workspace")
+
+
+class Inversion(InvertSettings):
+    """Inversion, and whether it is checked."""
+
+    check: bool = Field(True, description="sample the clip back and score it, before edits are paid for")
+
+
+class Preset(Settings):
+    """The part of the settings that a preset may set."""
+
+    clip: ClipSettings = ClipSettings()
+    tune: TuneSettings = TuneSettings()
+    invert: Inversion = Inversion()
+    sample: SampleSettings = SampleSettings()
+    frame_attention: FrameAttention = Field("sparse-causal", description="which frames a frame looks at")
+
+
+class DeviceSettings(Settings):
+    """Where to compute, and how precisely."""
+
+    device: Device = Field("auto", description="where to compute")
+    precision: Precision = Field("auto", description="precision of the frozen weights; auto: half where the device has it")
+
+
+class WorkspaceSettings(Preset, DeviceSettings):
+    """Everything that is in force in a workspace."""
+
+    caption: str = Field(min_length=1, description="what the clip shows")
+    base: str = Field(min_length=1, description="the text-to-image model: a folder, or a name in the local hub cache")
+    preset: str | None = Field(None, description="one of the presets")
+    clip: SourceClip
+
+
+def read_toml(path: Path) -> Layer:
+    """Parse a TOML file; raises SettingsError with the line on a syntax error."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path.name} is not valid TOML: {error}", f"look at {path}") from None
+    except OSError as error:
+        raise SettingsError(f"{path.name} cannot be read: {error.strerror}", f"look at {path}") from None
+
+
+def preset_layer(name: str | None) -> Layer:
+    """The values a preset sets. Raises SettingsError with the nearest name for one that does not exist."""
+    if name is None:
+        return {}
+    known = presets()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+        hint = f"did you mean `{near[0]}`?" if near else f"presets: {', '.join(known)}"
+        raise SettingsError(f"there is no preset `{name}`", hint)
+    values = read_toml(known[name])
+    parse(Preset, values, f"preset {name}")
+    return values
+
+
+def recommendation_layer(recommendation: BaseRecommendation) -> Layer:
+    """What the base's own `tav.json` recommends, as settings."""
+    tune = {"learning_rate": recommendation.learning_rate, "steps": recommendation.steps}
+    sample = {"guidance_scale": recommendation.guidance_scale}
+    return {"tune": without_none(tune), "sample": without_none(sample)}
+
+
+def merge(*layers: Layer) -> Layer:
+    """Later layers win, setting by setting; a rate (stride or fps) in a later layer replaces the other one below it."""
+    merged: Layer = {}
+    for layer in layers:
+        for name, value in layer.items():
+            if not isinstance(value, dict):
+                merged[name] = value
+                continue
+            below = dict(merged.get(name, {}))
+            if name == "clip" and {"stride", "fps"} & value.keys():
+                below.pop("stride", None)
+                below.pop("fps", None)
+            merged[name] = below | value
+    return merged
+
+
+def without_none(values: Layer) -> Layer:
+    """The values that are set."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def in_force(toml: Layer, flags: Layer, recommendation: BaseRecommendation) -> WorkspaceSettings:
+    """The settings of a workspace with all layers applied; each layer is checked under its own name first."""
+    written = parse(WorkspaceSettings, toml, "tav.toml")
+    with_flags = merge(toml, flags)
+    parse(WorkspaceSettings, with_flags, "command line")
+    layers = merge(recommendation_layer(recommendation), preset_layer(written.preset), with_flags)
+    return parse(WorkspaceSettings, layers, "tav.toml")

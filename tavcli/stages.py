@@ -1,0 +1,123 @@
+"""The two stages that edits build on, tuned and inverted: their keys, places, and whether they are fresh."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from tav.atomic import write_text
+from tavcli.fingerprint import key
+from tavcli.settings import WorkspaceSettings
+
+State = Literal["fresh", "stale", "missing"]
+INPUTS = "inputs.json"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One result of one stage: `folder/<key>/result` is there when it is done. `inputs` is all that it depends on."""
+
+    name: str
+    parent: Path
+    result_name: str
+    inputs: dict[str, Any]
+
+    @property
+    def key(self) -> str:
+        return key(self.name, self.inputs)
+
+    @property
+    def folder(self) -> Path:
+        return self.parent / self.key
+
+    @property
+    def result(self) -> Path:
+        return self.folder / self.result_name
+
+    @property
+    def state(self) -> State:
+        """Fresh if it is there, stale if only results for other inputs are, missing if there is none."""
+        if self.result.is_file():
+            return "fresh"
+        return "stale" if any(self.parent.glob(f"*/{self.result_name}")) else "missing"
+
+    def open(self) -> None:
+        """Make the folder and write down what its key stands for."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_text(self.folder / INPUTS, json.dumps(self.inputs, indent=1, sort_keys=True))
+
+    def discard(self) -> None:
+        """Remove everything of this stage's folder."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def why_stale(self) -> str:
+        """What differs from the newest other result, in words."""
+        others = sorted(self.parent.glob(f"*/{self.result_name}"), key=lambda path: path.stat().st_mtime)
+        if not others:
+            return ""
+        was = read_inputs(others[-1].parent)
+        return ", ".join(f"{name} {old} -> {new}" for name, old, new in differences(was, self.inputs))
+
+
+def read_inputs(folder: Path) -> dict[str, Any]:
+    """What a stage's folder was made from; empty if that cannot be read."""
+    try:
+        values = json.loads((folder / INPUTS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def differences(was: dict[str, Any], now: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """(name, old, new) for each leaf that differs; digests are shortened."""
+    for name in sorted(was.keys() | now.keys()):
+        old, new = was.get(name), now.get(name)
+        if isinstance(old, dict) and isinstance(new, dict):
+            yield from differences(old, new, f"{prefix}{name}.")
+        elif old != new:
+            yield prefix + name, _short(old), _short(new)
+
+
+def _short(value: Any) -> Any:
+    return f"{value[:8]}..." if isinstance(value, str) and len(value) == 64 else value
+
+
+def clip_inputs(settings: WorkspaceSettings, source_digest: str) -> dict[str, Any]:
+    """What decides the clip's frames."""
+    return {"source": source_digest, **settings.clip.model_dump(mode="json", exclude={"source"})}
+
+
+def tuned_stage(
+    parent: Path, settings: WorkspaceSettings, clip: dict[str, Any], base_digest: str, precision: str
+) -> Stage:
+    """Tuned parameters. Recomputing activations changes nothing in them, so it is no input."""
+    inputs = {
+        "caption": settings.caption,
+        "clip": clip,
+        "base": base_digest,
+        "precision": precision,
+        "frame_attention": settings.frame_attention,
+        "tune": settings.tune.model_dump(mode="json", exclude={"recompute"}),
+    }
+    return Stage("tuned", parent, "attention.safetensors", inputs)
+
+
+def inverted_stage(parent: Path, tuned: Stage, tuned_digest: str, steps: int) -> Stage:
+    """Inverted latents: they depend on the tuned weights as saved, whatever run they came from."""
+    kept = {name: tuned.inputs[name] for name in ("clip", "base", "precision", "frame_attention")}
+    return Stage("inverted", parent, "latents.safetensors", {**kept, "tuned": tuned_digest, "steps": steps})
+
+
+def same_run(stage: Stage) -> list[Path]:
+    """Folders of tuning runs that differ from `stage` in nothing but fewer steps, most steps first."""
+    wanted = stage.inputs["tune"]["steps"]
+    found = []
+    for path in stage.parent.glob(f"*/{INPUTS}"):
+        inputs = read_inputs(path.parent)
+        steps = inputs.get("tune", {}).get("steps")
+        if isinstance(steps, int) and steps < wanted:
+            longer = {**inputs, "tune": {**inputs["tune"], "steps": wanted}}
+            found += [(steps, path.parent)] if longer == stage.inputs else []
+    return [folder for _, folder in sorted(found, reverse=True)]

@@ -1,0 +1,114 @@
+"""The folder that belongs to one clip: finding it, its places on disk, its settings file."""
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tomlkit
+
+from tav.atomic import TEMPORARY, write_text
+from tav.errors import SettingsError
+from tavcli.data import templates
+from tavcli.settings import Layer, read_toml
+
+SETTINGS = "tav.toml"
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A folder with a `tav.toml`, and where everything in it lies."""
+
+    folder: Path
+
+    @property
+    def settings_file(self) -> Path:
+        return self.folder / SETTINGS
+
+    @property
+    def cache(self) -> Path:
+        return self.folder / "cache"
+
+    @property
+    def tuned(self) -> Path:
+        return self.folder / "tuned"
+
+    @property
+    def inverted(self) -> Path:
+        return self.folder / "inverted"
+
+    @property
+    def edits(self) -> Path:
+        return self.folder / "edits"
+
+    @property
+    def locks(self) -> Path:
+        return self.folder / ".locks"
+
+    def read(self) -> Layer:
+        """What tav.toml says, unchecked but for its syntax."""
+        return read_toml(self.settings_file)
+
+    def remember(self, flags: Layer) -> list[str]:
+        """Write the settings given by flags into tav.toml, comments kept; returns a line for each that changed."""
+        document = tomlkit.parse(self.settings_file.read_text(encoding="utf-8"))
+        changes = []
+        for section, values in flags.items():
+            table: Any = document
+            items = {section: values}
+            if isinstance(values, dict):
+                table = document.setdefault(section, tomlkit.table())
+                items = values
+            for name, value in items.items():
+                if table.get(name) != value:
+                    table[name] = value
+                    changes.append(f"{section}.{name} = {value}" if table is not document else f"{name} = {value}")
+        if changes:
+            write_text(self.settings_file, tomlkit.dumps(document))
+        return changes
+
+
+def find(start: Path, given: Path | None = None) -> Workspace:
+    """The workspace of this call: `given` or TAV_WORKSPACE; else the nearest at or above `start`; else its only child.
+
+    Raises SettingsError when there is none, or several children to choose from.
+    """
+    chosen = given or (Path(os.environ["TAV_WORKSPACE"]) if os.environ.get("TAV_WORKSPACE") else None)
+    if chosen is not None:
+        if not (chosen / SETTINGS).is_file():
+            raise SettingsError(f"{chosen} is not a workspace (it has no {SETTINGS})", "`tav init CLIP` makes one")
+        return Workspace(chosen.resolve())
+    start = start.resolve()
+    for folder in (start, *start.parents):
+        if (folder / SETTINGS).is_file():
+            return Workspace(folder)
+    children = sorted(path.parent for path in start.glob(f"*/{SETTINGS}") if not path.parent.name.startswith(TEMPORARY))
+    if len(children) == 1:
+        return Workspace(children[0])
+    if children:
+        names = ", ".join(folder.name for folder in children)
+        raise SettingsError(f"several workspaces here: {names}", f"choose one: tav -C {children[0].name} ...")
+    raise SettingsError("no workspace here", "`tav init CLIP --caption TEXT` makes one; -C FOLDER points to one")
+
+
+def create(folder: Path, clip: Path, values: Layer) -> Workspace:
+    """Make a workspace at `folder` (which must not exist, or be empty) with a copy of `clip` and `values` as settings.
+
+    It appears whole or not at all.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise SettingsError(f"{folder} is already there", "name another folder: tav init CLIP FOLDER")
+    # The name is fixed, so that the next try removes what a killed one left.
+    building = folder.with_name(f"{TEMPORARY}{folder.name}")
+    shutil.rmtree(building, ignore_errors=True)
+    try:
+        building.mkdir(parents=True)
+        shutil.copyfile(clip, building / values["clip"]["source"])
+        shutil.copyfile(templates() / "workspace" / "README.md", building / "README.md")
+        shutil.copyfile(templates() / "workspace" / SETTINGS, building / SETTINGS)
+        Workspace(building).remember(values)
+        os.replace(building, folder)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    return Workspace(folder.resolve())

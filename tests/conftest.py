@@ -1,0 +1,117 @@
+"""The home guard, and small bases to test with.
+
+The guard acts on import, before any test module can import huggingface_hub, which reads its environment once.
+"""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+GOLDEN = Path(__file__).parent / "golden"
+_GUARDED = ("HOME", "TAV_HOME", "HF_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME")
+_GUARD = Path(tempfile.mkdtemp(prefix="tav-tests-"))
+for _name in _GUARDED:
+    _folder = _GUARD / _name.lower()
+    _folder.mkdir()
+    os.environ[_name] = str(_folder)
+for _name in ("HF_TOKEN", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_ENDPOINT", "TAV_WORKSPACE"):
+    os.environ.pop(_name, None)
+os.environ["HF_HUB_OFFLINE"] = "1"
+# Spinning threads make runs several times slower where cores are shared; read once, when torch is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def home_guard() -> Iterator[Path]:
+    """No test reads or writes the real home, caches or settings, nor the network of the hub client."""
+    assert Path.home().is_relative_to(_GUARD)
+    yield _GUARD
+    shutil.rmtree(_GUARD, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def golden() -> Path:
+    """The folder of numbers recorded from the official implementation."""
+    return GOLDEN
+
+
+@pytest.fixture(scope="session")
+def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small random base that predicts noise; native pictures are 32x32. Shared: copy it before changing it."""
+    return build_tiny_base(tmp_path_factory.mktemp("bases") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def make_tiny_base() -> Callable[..., Path]:
+    """The function that builds such bases, for tests that want another: `make_tiny_base(folder, prediction_type)`."""
+    return build_tiny_base
+
+
+def build_tiny_base(folder: Path, prediction_type: str = "epsilon", seed: int = 0) -> Path:
+    """Write a random Stable Diffusion base (VAE factor 4, latents 4x8x8, text 77x16) and return `folder`."""
+    import torch
+
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        _build_unet().save_pretrained(folder / "unet")
+        _build_vae().save_pretrained(folder / "vae")
+        _build_text_encoder().save_pretrained(folder / "text_encoder")
+    shutil.copytree(GOLDEN / "sd1" / "base" / "tokenizer", folder / "tokenizer")
+    _write_scheduler(folder / "scheduler", prediction_type)
+    return folder
+
+
+def _build_unet():
+    from diffusers import UNet2DConditionModel
+
+    return UNet2DConditionModel(
+        sample_size=8,
+        block_out_channels=(16, 32),
+        layers_per_block=1,
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+        norm_num_groups=8,
+        cross_attention_dim=16,
+        attention_head_dim=4,
+    )
+
+
+def _build_vae():
+    from diffusers import AutoencoderKL
+
+    return AutoencoderKL(
+        block_out_channels=(8, 8, 16),
+        layers_per_block=1,
+        down_block_types=("DownEncoderBlock2D",) * 3,
+        up_block_types=("UpDecoderBlock2D",) * 3,
+        norm_num_groups=4,
+        sample_size=32,
+    )
+
+
+def _build_text_encoder():
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    vocabulary = json.loads((GOLDEN / "sd1" / "base" / "tokenizer" / "vocab.json").read_text())
+    return CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=len(vocabulary),
+            hidden_size=16,
+            intermediate_size=32,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            bos_token_id=vocabulary["<|startoftext|>"],
+            eos_token_id=vocabulary["<|endoftext|>"],
+        )
+    )
+
+
+def _write_scheduler(folder: Path, prediction_type: str) -> None:
+    config = json.loads((GOLDEN / "sd1" / "base" / "scheduler" / "scheduler_config.json").read_text())
+    folder.mkdir()
+    (folder / "scheduler_config.json").write_text(json.dumps(config | {"prediction_type": prediction_type}))
