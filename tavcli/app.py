@@ -72,7 +72,7 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run one command; returns the exit code."""
     try:
-        interrupts.install()
+        interrupts.install(lambda: _complain("stopping when this step is done and saved", "once more stops at once"))
         app(globals_first(arguments), prog_name="tav")
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else int(bool(stop.code))

@@ -1,7 +1,7 @@
 """Ctrl-C, `kill`, and a terminal that goes away: stop at once, or, inside a long loop, after its step is saved."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,11 +18,17 @@ class Interrupts:
     def __init__(self) -> None:
         self.pending = False
         self._deferring = False
+        self._say: Callable[[], None] = lambda: None
 
-    def install(self) -> None:
-        """Handle the signals from now on (main thread only)."""
+    def install(self, say: Callable[[], None]) -> None:
+        """Handle the signals from now on (main thread only); `say` is called when one has to wait for a step's end.
+
+        What is ignored stays ignored: `nohup` means that a lost terminal must not stop the work.
+        """
+        self.pending, self._say = False, say
         for number in _SIGNALS:
-            signal.signal(number, self._handle)
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._handle)
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
@@ -36,6 +42,7 @@ class Interrupts:
     def _handle(self, *_: Any) -> None:
         if self._deferring and not self.pending:
             self.pending = True
+            self._say()
             return
         raise Interrupted
 

@@ -233,7 +233,6 @@ RUNS = [(base, run) for base in BASES for run in MANIFEST[base]["train"]]
 NORMED = [(base, run) for base, run in RUNS if "grad_norm_step1" in MANIFEST[base]["train"][run]]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("name", "run"), RUNS)
 def test_losses_and_gradient_norms(name: str, run: str, trained: Callable[[str, str], Trained]) -> None:
     record, ours = MANIFEST[name]["train"][run], trained(name, run)
