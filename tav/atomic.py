@@ -12,7 +12,7 @@ TEMPORARY = ".tmp-"
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary sibling of `path` (same suffix); on success it replaces `path`, on any failure it is removed."""
+    """Yield a temporary sibling of `path` (same suffix); on success it replaces `path`, else it is removed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_sibling(path)
     try:
@@ -21,7 +21,7 @@ def replacing(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         # Some libraries write files that only their owner may read.
         temporary.chmod(0o666 & ~_umask())
-        os.replace(temporary, path)
+        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 

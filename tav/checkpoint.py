@@ -17,12 +17,14 @@ from tav.atomic import replacing
 from tav.errors import CheckpointError
 from tav.nets.inflate import VideoUNet
 
+# The metadata entry that all these files have; its number grows when their meaning changes.
 FORMAT = "tav-1"
 
 
 def save_tensors(path: Path, kind: str, tensors: dict[str, Tensor], provenance: dict[str, Any]) -> None:
-    """Write tensors with their `kind` (tuned, state, latents, ...) and provenance (JSON) in the metadata, atomically."""
-    metadata = {"format": FORMAT, "kind": kind, "provenance": json.dumps(provenance, sort_keys=True)}
+    """Write tensors, atomically, with `kind` (tuned, state, latents, ...) and provenance (JSON) in the metadata."""
+    # One entry: safetensors writes several in a random order, and equal results should be equal files.
+    metadata = {FORMAT: json.dumps({"kind": kind, "provenance": provenance}, sort_keys=True)}
     with replacing(path) as temporary:
         save_file({name: tensor.contiguous().cpu() for name, tensor in tensors.items()}, temporary, metadata)
 
@@ -31,11 +33,12 @@ def read_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, An
     """Read what `save_tensors` wrote. Raises CheckpointError for unreadable files and those of another kind."""
     try:
         with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            if metadata.get("format") != FORMAT or metadata.get("kind") != kind:
+            written = json.loads((file.metadata() or {}).get(FORMAT, "{}"))
+            if written.get("kind") != kind:
                 raise CheckpointError(f"{path.name} is not a file of {kind} written by tav", f"look at {path}")
-            return {name: file.get_tensor(name) for name in file.keys()}, json.loads(metadata["provenance"])
-    except (SafetensorError, OSError, ValueError, KeyError) as error:
+            names = file.keys()  # the file itself is no dict
+            return {name: file.get_tensor(name) for name in names}, written["provenance"]
+    except (SafetensorError, OSError, ValueError, KeyError, AttributeError) as error:
         reason = str(error).splitlines()[0]
         raise CheckpointError(f"{path.name} cannot be read: {reason}", f"remove {path} and it is made again") from None
 

@@ -1,7 +1,7 @@
 """DDIM (Song et al., arXiv 2010.02502) with eta 0: the noise schedule, one step down, one step up.
 
 All arithmetic is float32 whatever the network's precision. Networks that predict the noise ("epsilon") and networks
-that predict the velocity v = sqrt(a) noise - sqrt(1-a) x0 (Salimans & Ho, arXiv 2202.00512) look the same to the callers.
+that predict the velocity v = sqrt(a) noise - sqrt(1-a) x0 (Salimans & Ho, arXiv 2202.00512) look alike to the callers.
 """
 
 from dataclasses import dataclass
@@ -48,7 +48,9 @@ class NoiseSchedule:
         """Read a diffusers `scheduler_config.json` of any class. Raises BaseModelError for what DDIM cannot follow."""
         for name, why in _REFUSED.items():
             if config.get(name):
-                raise BaseModelError(f"the base's scheduler {why} ({name})", f"set {name} to false if that is a mistake")
+                raise BaseModelError(
+                    f"the base's scheduler {why} ({name})", f"set {name} to false if that is a mistake"
+                )
         known = {name: config.get(name, default) for name, default in _SD.items()}
         if known["prediction_type"] not in ("epsilon", "v_prediction"):
             raise BaseModelError(
@@ -65,7 +67,8 @@ class NoiseSchedule:
 
     def timesteps(self, num_steps: int) -> list[int]:
         """The timesteps of `num_steps` steps, noisiest first ("leading" spacing): 50 steps are 981, 961, ..., 1."""
-        last = (num_steps - 1) * self.spacing(num_steps) + self.steps_offset if num_steps > 0 else -1
+        fits = 0 < num_steps <= len(self.alphas_cumprod)
+        last = (num_steps - 1) * self.spacing(num_steps) + self.steps_offset if fits else -1
         if not 0 <= last < len(self.alphas_cumprod):
             raise SettingsError(
                 f"{num_steps} steps do not fit the {len(self.alphas_cumprod)} timesteps of this base",

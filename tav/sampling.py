@@ -21,7 +21,9 @@ def start_latents(inverted_latents: Tensor, settings: SampleSettings) -> Tensor:
         return noise
     if settings.vary == 0:
         return inverted_latents.float()
-    return (1 - settings.vary**2) ** 0.5 * inverted_latents.float() + settings.vary * noise.to(inverted_latents.device)
+    noise = noise.to(inverted_latents.device)
+    varied: Tensor = (1 - settings.vary**2) ** 0.5 * inverted_latents.float() + settings.vary * noise
+    return varied
 
 
 def sample(

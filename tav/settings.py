@@ -12,7 +12,13 @@ Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Device = Literal["auto", "cuda", "mps", "cpu"]
 Side = Annotated[int, Field(ge=8, le=8192)]
 # TOML and JSON know lists, not tuples.
-Size = Annotated[tuple[Side, Side], BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)]
+Size = Annotated[tuple[Side, Side], BeforeValidator(lambda value: _pair(value))]
+
+
+def _pair(value: Any) -> Any:
+    if isinstance(value, list | tuple) and len(value) != 2:
+        raise ValueError("must be a pair such as [512, 512]")
+    return tuple(value) if isinstance(value, list) else value
 
 
 class Settings(BaseModel):
@@ -24,12 +30,16 @@ class Settings(BaseModel):
 class ClipSettings(Settings):
     """Which frames of the clip are taken, and how they are fitted to the network's size."""
 
-    start: float = Field(0.0, ge=0, description="seconds into the clip where the first frame is taken")
-    frames: int | None = Field(None, ge=1, le=4096, description="how many frames (none: up to 24)")
-    stride: int | Literal["uniform"] | None = Field(None, description="every K-th frame, or `uniform` over the clip")
-    fps: float | None = Field(None, gt=0, le=1000, description="frames a second, instead of a stride")
-    size: Size | None = Field(None, description="width and height of the network's pictures, in pixels")
-    fit: Literal["crop", "letterbox"] = Field("crop", description="cut off what does not fit, or add bars; never squash")
+    start: float = Field(default=0.0, ge=0, description="seconds into the clip where the first frame is taken")
+    frames: int | None = Field(default=None, ge=1, le=4096, description="how many frames (none: up to 24)")
+    stride: int | Literal["uniform"] | None = Field(
+        default=None, description="every K-th frame, or `uniform` over the clip"
+    )
+    fps: float | None = Field(default=None, gt=0, le=1000, description="frames a second, instead of a stride")
+    size: Size | None = Field(default=None, description="width and height of the network's pictures, in pixels")
+    fit: Literal["crop", "letterbox"] = Field(
+        default="crop", description="cut off what does not fit, or add bars; never squash"
+    )
 
     @model_validator(mode="after")
     def _one_rate(self) -> "ClipSettings":
@@ -45,41 +55,58 @@ class ClipSettings(Settings):
 class TuneSettings(Settings):
     """One-shot tuning (Tune-A-Video, arXiv 2212.11565, section 4): AdamW on queries and temporal attention."""
 
-    steps: int = Field(500, ge=1, le=1_000_000, description="optimiser steps")
-    learning_rate: float = Field(3e-5, gt=0, le=1, description="AdamW learning rate, constant")
-    scope: Literal["all", "mid_up"] = Field("all", description="which blocks learn; `mid_up` is what the official code does")
-    weight_decay: float = Field(1e-2, ge=0, le=1, description="AdamW weight decay")
-    max_grad_norm: float = Field(1.0, gt=0, description="gradients are clipped to this norm")
-    seed: int = Field(33, ge=0, lt=2**63, description="seed of noise, timesteps and the temporal layers' start")
-    recompute: bool = Field(False, description="recompute activations in the backward pass: less memory, slower, same result")
+    steps: int = Field(default=500, ge=1, le=1_000_000, description="optimiser steps")
+    learning_rate: float = Field(default=3e-5, gt=0, le=1, description="AdamW learning rate, constant")
+    scope: Literal["all", "mid_up"] = Field(
+        default="all", description="which blocks learn; `mid_up` is what the official code does"
+    )
+    weight_decay: float = Field(default=1e-2, ge=0, le=1, description="AdamW weight decay")
+    max_grad_norm: float = Field(default=1.0, gt=0, description="gradients are clipped to this norm")
+    seed: int = Field(default=33, ge=0, lt=2**63, description="seed of noise, timesteps and the temporal layers' start")
+    recompute: bool = Field(
+        default=False, description="recompute activations in the backward pass: less memory, slower, same result"
+    )
 
 
 class InvertSettings(Settings):
     """DDIM inversion. Sampling uses the same number of steps: the start latent lives on the inversion's last level."""
 
-    steps: int = Field(50, ge=1, le=500, description="DDIM steps of inversion and sampling")
+    steps: int = Field(default=50, ge=1, le=500, description="DDIM steps of inversion and sampling")
 
 
 class SampleSettings(Settings):
     """Guided DDIM sampling from the inverted latents."""
 
-    guidance_scale: float = Field(12.5, ge=0, le=100, description="classifier-free guidance; 1 turns it off")
-    negative_prompt: str = Field("", description="what the video should not show")
-    vary: float = Field(0.0, ge=0, le=1, description="share of fresh noise in the start latents, 0 to 1")
-    seed: int = Field(0, ge=0, lt=2**63, description="seed of that noise")
-    inversion: bool = Field(True, description="start from the inverted latents, or (false) from noise alone")
+    guidance_scale: float = Field(default=12.5, ge=0, le=100, description="classifier-free guidance; 1 turns it off")
+    negative_prompt: str = Field(default="", description="what the video should not show")
+    vary: float = Field(default=0.0, ge=0, le=1, description="share of fresh noise in the start latents, 0 to 1")
+    seed: int = Field(default=0, ge=0, lt=2**63, description="seed of that noise")
+    inversion: bool = Field(default=True, description="start from the inverted latents, or (false) from noise alone")
 
 
 class BaseRecommendation(Settings):
     """What a base's own `tav.json` recommends; all optional."""
 
     size: Size | None = None
-    guidance_scale: float | None = Field(None, ge=0, le=100)
-    learning_rate: float | None = Field(None, gt=0, le=1)
-    steps: int | None = Field(None, ge=1, le=1_000_000)
+    guidance_scale: float | None = Field(default=None, ge=0, le=100)
+    learning_rate: float | None = Field(default=None, gt=0, le=1)
+    steps: int | None = Field(default=None, ge=1, le=1_000_000)
 
 
 S = TypeVar("S", bound=Settings)
+
+
+# pydantic's words, said as people would.
+_PLAIN = {
+    "missing": "must be given",
+    "int_type": "must be a whole number",
+    "float_type": "must be a number",
+    "string_type": "must be text in quotes",
+    "bool_type": "must be true or false",
+    "tuple_type": "must be a pair such as [512, 512]",
+    "string_too_short": "must not be empty",
+    "model_type": "must be a table of settings",
+}
 
 
 def parse(kind: type[S], values: dict[str, Any], where: str) -> S:
@@ -101,10 +128,12 @@ def _explained(kind: type[Settings], problem: Any, where: str) -> SettingsError:
         near = difflib.get_close_matches(names[-1], siblings, n=1, cutoff=0.5)
         hint = f"did you mean `{near[0]}`?" if near else f"known settings: {', '.join(siblings)}"
         return SettingsError(f"{where}: unknown setting `{name}`", hint)
-    message = problem["msg"].removeprefix("Value error, ")
+    message = _PLAIN.get(problem["type"]) or problem["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
     given = "" if problem["type"] in ("missing", "value_error") else f", not {problem['input']!r:.80}"
-    return SettingsError(f"{where}: {name + ': ' if name else ''}{message}{given}", "see docs/settings.md for every setting")
+    return SettingsError(
+        f"{where}: {name + ': ' if name else ''}{message}{given}", "see docs/settings.md for every setting"
+    )
 
 
 def _setting_names(kind: type[Settings], path: list[str]) -> list[str]:

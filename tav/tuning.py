@@ -19,9 +19,11 @@ from tav.settings import TuneSettings
 if TYPE_CHECKING:
     from tav.bases import EncodedClip
 
-# By this step every tuned parameter must have had a gradient and been moved; the temporal q/k/v get their first one at
-# step 2, because the layer's output starts at zero.
+# Within this many steps every tuned parameter must have a gradient and be moved; the temporal q/k/v get their first one
+# at step 2, because the layer's output starts at zero.
 CHECK_AT = 5
+# What AdamW remembers of each parameter.
+_MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 
 class Tuning:
@@ -48,19 +50,30 @@ class Tuning:
         return state
 
     def load_state(self, state: dict[str, Tensor]) -> None:
-        """Continue from `state()` of a run with the same settings. Raises CheckpointError if it is of another network."""
+        """Continue from `state()` of a run with the same settings. Raises CheckpointError for another network's."""
+        if not self._fits(state):
+            raise CheckpointError("the resume state belongs to another network", "`tav tune --fresh` starts again")
         moments: dict[int, Any] = {}
         for index, (name, parameter) in enumerate(self.parameters.items()):
-            saved = state.get(f"parameter/{name}")
-            if saved is None or saved.shape != parameter.shape:
-                raise CheckpointError("the resume state belongs to another network", "`tav tune --fresh` starts again")
             with torch.no_grad():
-                parameter.copy_(saved)
+                parameter.copy_(state[f"parameter/{name}"])
             if f"exp_avg/{name}" in state:
-                moments[index] = {key: state[f"{key}/{name}"] for key in ("step", "exp_avg", "exp_avg_sq")}
+                moments[index] = {key: state[f"{key}/{name}"] for key in _MOMENTS}
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": moments})
         self.generator.set_state(state["random_state"].cpu())
         self.step = int(state["step"])
+
+    def _fits(self, state: dict[str, Tensor]) -> bool:
+        """Is all there that a state of this network has? AdamW keeps nothing for what never had a gradient."""
+        if not {"step", "random_state"} <= state.keys():
+            return False
+        for name, parameter in self.parameters.items():
+            moments = [key for key in _MOMENTS if f"{key}/{name}" in state]
+            if moments not in ([], list(_MOMENTS)):
+                return False
+            if getattr(state.get(f"parameter/{name}"), "shape", None) != parameter.shape:
+                return False
+        return True
 
 
 def training_loss(
@@ -75,7 +88,7 @@ def training_loss(
 def optimise(tuning: Tuning, loss: Tensor) -> Tensor:
     """One AdamW step on `loss`, gradients clipped to the norm of the settings; returns the norm before clipping."""
     tuning.optimizer.zero_grad(set_to_none=True)
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     norm = nn.utils.clip_grad_norm_(tuning.parameters.values(), tuning.settings.max_grad_norm)
     tuning.optimizer.step()
     tuning.step += 1
@@ -92,8 +105,8 @@ def tune(
     """
     device = tuning.video.device
     mean, std, context = clip.mean.to(device), clip.std.to(device), context.to(device)
-    check = _LearningCheck(tuning, frames=mean.shape[2]) if tuning.step == 0 else None
-    with _learning(tuning):
+    check: _LearningCheck | None = _LearningCheck(tuning, frames=mean.shape[2])
+    with learning(tuning):
         while tuning.step < tuning.settings.steps:
             posterior_noise, noise, t = _draw(tuning, mean, len(schedule.alphas_cumprod))
             loss = training_loss(tuning.video, schedule, mean + std * posterior_noise, noise, t, context)
@@ -112,7 +125,7 @@ def _draw(tuning: Tuning, like: Tensor, num_timesteps: int) -> tuple[Tensor, Ten
     return posterior_noise, noise, int(torch.randint(num_timesteps, (), generator=tuning.generator))
 
 
-class _learning:
+class learning:
     """While inside: the run's parameters take gradients, activations are recomputed if the settings say so."""
 
     def __init__(self, tuning: Tuning) -> None:
@@ -144,6 +157,7 @@ class _LearningCheck:
         cannot = {name for name, tuned in tuning.video.tuned.items() if tuned.over_frames} if frames == 1 else set()
         self.without_gradient = set(tuning.parameters) - cannot
         self.not_moved = set(self.without_gradient)
+        self.seen = 0
 
     def before(self) -> dict[str, Tensor]:
         """Copies of the parameters that nothing but weight decay is known to have moved yet."""
@@ -153,16 +167,20 @@ class _LearningCheck:
         """Note what the step just done has shown; True when nothing is left to see or the time is up."""
         settings = self.tuning.settings
         decay = 1 - settings.learning_rate * settings.weight_decay
+        self.seen += 1
         for name, value in before.items():
             parameter = self.tuning.parameters[name]
-            if parameter.grad is not None and parameter.grad.count_nonzero():
+            if parameter.grad is None:
+                continue
+            if parameter.grad.count_nonzero():
                 self.without_gradient.discard(name)
             if (parameter.detach() - value * decay).abs().max() > 0.01 * settings.learning_rate:
                 self.not_moved.discard(name)
-        return not (self.without_gradient | self.not_moved) or self.tuning.step >= min(CHECK_AT, settings.steps)
+        over = self.seen >= CHECK_AT or self.tuning.step >= settings.steps
+        return over or not (self.without_gradient | self.not_moved)
 
     def failure(self) -> NotLearning | None:
-        """What has not learned, unless the run was too short (two steps) to show it."""
-        if not (self.without_gradient | self.not_moved) or self.tuning.step < 3:
+        """What has not learned, unless too few steps were seen (two) to show it."""
+        if not (self.without_gradient | self.not_moved) or self.seen < 3:
             return None
         return NotLearning(self.tuning.step, tuple(sorted(self.without_gradient)), tuple(sorted(self.not_moved)))

@@ -18,7 +18,8 @@ from tavcli.options import Options, globals_first
 app = typer.Typer(
     name="tav",
     help="Edit a real video by rewriting its caption.\n\n"
-    "tav init CLIP --caption TEXT makes a workspace, tav tune teaches the base that clip, tav edit PROMPT makes a video.",
+    "tav init CLIP --caption TEXT makes a workspace, tav tune teaches the base that clip, "
+    "tav edit PROMPT makes a video.",
     epilog="Global flags go before or after the command's name. Exit codes: 0 done, 1 expected failure, 2 usage, "
     "3 a bug in tav, 130 interrupted.",
     no_args_is_help=True,
@@ -47,7 +48,8 @@ def _version(wanted: bool) -> None:
 def _global(
     context: typer.Context,
     workspace: Annotated[
-        Path | None, typer.Option("-C", "--workspace", metavar="FOLDER", help="The workspace, if it is not this folder's.")
+        Path | None,
+        typer.Option("-C", "--workspace", metavar="FOLDER", help="The workspace, if it is not this folder's."),
     ] = None,
     device: Annotated[str | None, typer.Option(help="auto, cuda, mps or cpu.")] = None,
     precision: Annotated[
@@ -86,7 +88,9 @@ def run(arguments: list[str]) -> int:
         sys.stderr.close()
         return 1
     except OSError as error:
-        _complain(f"error: {error.filename or 'input or output'}: {error.strerror or error}", "nothing half-written is left")
+        _complain(
+            f"error: {error.filename or 'input or output'}: {error.strerror or error}", "nothing half-written is left"
+        )
         return 1
     except Exception as error:  # a bug: keep what is needed to mend it
         _complain(f"bug: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}", _report())

@@ -1,9 +1,9 @@
 """Edits on disk: `edits/NNNN-prompt/` with the recipe written first and the video last."""
 
-import os
 import re
 import shutil
 import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from tavcli.workspace import Workspace
 
 RECIPE = "edit.toml"
 PARTIAL = "partial.safetensors"
+_NUMBERED = re.compile(r"([0-9]+)(?:-|$)")
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Edit:
 
 def all_edits(workspace: Workspace) -> list[Edit]:
     """The edits of a workspace by number."""
-    folders = (path for path in workspace.edits.glob("*/") if re.match(r"\d+(-|$)", path.name))
+    folders = (path for path in workspace.edits.glob("*/") if _NUMBERED.match(path.name))
     return sorted((Edit(path) for path in folders if (path / RECIPE).is_file()), key=lambda edit: edit.number)
 
 
@@ -77,16 +78,28 @@ def claim(workspace: Workspace, recipe: dict[str, Any]) -> Edit:
         for edit in edits:
             if edit.recipe == recipe:
                 return edit
-        number = max((int(path.name[:4]) for path in workspace.edits.glob("[0-9][0-9][0-9][0-9]*")), default=0) + 1
+        number = max(_numbers(workspace), default=0) + 1
         building = temporary_sibling(workspace.edits / "edit")
         building.mkdir()
         try:
             (building / RECIPE).write_text(tomlkit.dumps(recipe), encoding="utf-8")
             folder = workspace.edits / f"{number:04d}-{slug(recipe['prompt'])}".rstrip("-")
-            os.replace(building, folder)
+            building.replace(folder)
         finally:
             shutil.rmtree(building, ignore_errors=True)
     return Edit(folder)
+
+
+def release(edit: Edit) -> None:
+    """Give up a claim of which nothing is made yet, as if it had never been asked for."""
+    if [path.name for path in edit.folder.iterdir()] == [RECIPE]:
+        shutil.rmtree(edit.folder)
+
+
+def _numbers(workspace: Workspace) -> Iterator[int]:
+    """Those that are taken, whether or not there is an edit in the folder."""
+    found = (_NUMBERED.match(path.name) for path in workspace.edits.iterdir())
+    return (int(match[1]) for match in found if match)
 
 
 def slug(prompt: str) -> str:

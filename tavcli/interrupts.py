@@ -32,12 +32,14 @@ class Interrupts:
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
-        """Inside, look at `pending` where stopping is safe, save, and raise Interrupted."""
+        """Inside, look at `pending` where stopping is safe, save, and raise Interrupted; else it is raised at the end."""
         self._deferring = True
         try:
             yield
         finally:
             self._deferring = False
+        if self.pending:
+            raise Interrupted
 
     def _handle(self, *_: Any) -> None:
         if self._deferring and not self.pending:

@@ -7,10 +7,11 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import filelock
 
-from tav.atomic import write_text
+from tav.atomic import remove_leftovers, write_text
 from tav.errors import TavError
 from tavcli.workspace import Workspace
 
@@ -21,13 +22,14 @@ class Busy(TavError):
 
 @contextmanager
 def locked(workspace: Workspace, name: str, wait: float = 0) -> Iterator[None]:
-    """Hold the lock `name` of the workspace; raises Busy, naming the holder, if it is not free within `wait` seconds."""
+    """Hold the lock `name` of the workspace; raises Busy, naming the holder, if it is not free in `wait` seconds."""
     workspace.locks.mkdir(exist_ok=True)
     path = workspace.locks / f"{name}.lock"
     # Taking the lock truncates the lock file, so who holds it stands in a file beside it.
     holder = path.with_suffix(".json")
     try:
         with filelock.FileLock(path, timeout=wait):
+            remove_leftovers(workspace.locks)
             write_text(holder, json.dumps(_me()))
             try:
                 yield
@@ -46,10 +48,9 @@ def _me() -> dict[str, str | int]:
     }
 
 
-def _who(holder: os.PathLike[str]) -> str:
+def _who(holder: Path) -> str:
     try:
-        with open(holder, encoding="utf-8") as file:
-            me = json.load(file)
+        me = json.loads(holder.read_text(encoding="utf-8"))
         return f"process {me['pid']} on {me['host']} (`{me['command']}`, since {me['since']})"
     except (OSError, ValueError, KeyError, TypeError):
         return "another process"

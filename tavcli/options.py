@@ -35,11 +35,13 @@ class Options:
 def globals_first(arguments: list[str]) -> list[str]:
     """Move global flags in front of the command's name, where the parser wants them; `--` ends the search."""
     end = arguments.index("--") if "--" in arguments else len(arguments)
-    first, rest, index = [], [], 0
+    first: list[str] = []
+    rest: list[str] = []
+    index = 0
     while index < end:
         argument = arguments[index]
         takes_next = argument in _WITH_VALUE and index + 1 < end
-        known = argument in _SWITCHES or takes_next or argument.split("=")[0] in _WITH_VALUE and "=" in argument
+        known = argument in _SWITCHES or takes_next or (argument.split("=")[0] in _WITH_VALUE and "=" in argument)
         width = 2 if takes_next else 1
         (first if known else rest).extend(arguments[index : index + width])
         index += width

@@ -46,7 +46,6 @@ def tune(session: Session, fresh: bool = False) -> Iterator[RunEvent]:
             _forget_shorter(stage)
         if stage.state == "fresh":
             return
-        stage.open()
         remove_leftovers(stage.folder)
         yield from _tune(session, stage)
         _forget_shorter(stage)
@@ -61,6 +60,7 @@ def _tune(session: Session, stage: Stage) -> Iterator[RunEvent]:
     yield from session.load_video()
     tuning = Tuning(session.video, session.settings.tune)
     log = yield from _resume(stage, tuning)
+    stage.open()  # only now: until here bad input may have stopped us
     yield Begin("tuning", session.settings.tune.steps, tuning.step)
     with interrupts.deferred(), session.memory():
         yield from _tune_loop(session, stage, tuning, log, encoded, context)
@@ -119,7 +119,6 @@ def invert(session: Session, steps: int, check: bool) -> Iterator[RunEvent]:
     stage = session.inverted(steps)
     with locked(session.workspace, f"inverted-{stage.key}"):
         if stage.state != "fresh":
-            stage.open()
             remove_leftovers(stage.folder)
             yield from _invert(session, stage, steps)
         if check and not (stage.folder / "check.json").is_file():
@@ -136,6 +135,7 @@ def _invert(session: Session, stage: Stage, steps: int) -> Iterator[RunEvent]:
     yield from session.load_tuned()
     partial = stage.folder / "partial.safetensors"
     start, done = _partial(partial) or (encoded.mean, 0)
+    stage.open()
     yield Begin("inversion", steps, done)
     events = run(session.video, session.schedule, start, context, steps, done=done)
     inverted = yield from _kept(session, events, partial, start)

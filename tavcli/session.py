@@ -224,5 +224,3 @@ class Session:
             raise DeviceMemoryError(
                 f"out of memory on {self.device}", "use fewer frames, a smaller size, or the preset low-memory"
             ) from None
-
-

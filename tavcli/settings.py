@@ -34,7 +34,7 @@ class SourceClip(ClipSettings):
 class Inversion(InvertSettings):
     """Inversion, and whether it is checked."""
 
-    check: bool = Field(True, description="sample the clip back and score it, before edits are paid for")
+    check: bool = Field(default=True, description="sample the clip back and score it, before edits are paid for")
 
 
 class Preset(Settings):
@@ -44,14 +44,16 @@ class Preset(Settings):
     tune: TuneSettings = TuneSettings()
     invert: Inversion = Inversion()
     sample: SampleSettings = SampleSettings()
-    frame_attention: FrameAttention = Field("sparse-causal", description="which frames a frame looks at")
+    frame_attention: FrameAttention = Field(default="sparse-causal", description="which frames a frame looks at")
 
 
 class DeviceSettings(Settings):
     """Where to compute, and how precisely."""
 
-    device: Device = Field("auto", description="where to compute")
-    precision: Precision = Field("auto", description="precision of the frozen weights; auto: half where the device has it")
+    device: Device = Field(default="auto", description="where to compute")
+    precision: Precision = Field(
+        default="auto", description="precision of the frozen weights; auto: half where the device has it"
+    )
 
 
 class WorkspaceSettings(Preset, DeviceSettings):
@@ -59,7 +61,7 @@ class WorkspaceSettings(Preset, DeviceSettings):
 
     caption: str = Field(min_length=1, description="what the clip shows")
     base: str = Field(min_length=1, description="the text-to-image model: a folder, or a name in the local hub cache")
-    preset: str | None = Field(None, description="one of the presets")
+    preset: str | None = Field(default=None, description="one of the presets")
     clip: SourceClip
 
 
@@ -67,7 +69,8 @@ def read_toml(path: Path) -> Layer:
     """Parse a TOML file; raises SettingsError with the line on a syntax error."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    # ValueError: also what is not UTF-8, and numbers too long for Python; RecursionError: brackets without end.
+    except (ValueError, RecursionError) as error:
         raise SettingsError(f"{path.name} is not valid TOML: {error}", f"look at {path}") from None
     except OSError as error:
         raise SettingsError(f"{path.name} cannot be read: {error.strerror}", f"look at {path}") from None

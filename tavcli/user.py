@@ -13,7 +13,7 @@ USUAL_BASE = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 class UserSettings(Settings):
     """All of it optional."""
 
-    base: str | None = Field(None, description="the base of new workspaces")
+    base: str | None = Field(default=None, description="the base of new workspaces")
 
 
 def default_base() -> str:

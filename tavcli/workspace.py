@@ -8,7 +8,7 @@ from typing import Any
 
 import tomlkit
 
-from tav.atomic import TEMPORARY, write_text
+from tav.atomic import TEMPORARY, remove_leftovers, write_text
 from tav.errors import SettingsError
 from tavcli.data import templates
 from tavcli.settings import Layer, read_toml
@@ -65,6 +65,7 @@ class Workspace:
                     table[name] = value
                     changes.append(f"{section}.{name} = {value}" if table is not document else f"{name} = {value}")
         if changes:
+            remove_leftovers(self.folder)
             write_text(self.settings_file, tomlkit.dumps(document))
         return changes
 
@@ -97,6 +98,9 @@ def create(folder: Path, clip: Path, values: Layer) -> Workspace:
 
     It appears whole or not at all.
     """
+    folder = folder.resolve()
+    if folder == Path.cwd():
+        raise SettingsError("the folder you are in cannot become the workspace", "name a new one: tav init CLIP FOLDER")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise SettingsError(f"{folder} is already there", "name another folder: tav init CLIP FOLDER")
     # The name is fixed, so that the next try removes what a killed one left.
@@ -108,7 +112,7 @@ def create(folder: Path, clip: Path, values: Layer) -> Workspace:
         shutil.copyfile(templates() / "workspace" / "README.md", building / "README.md")
         shutil.copyfile(templates() / "workspace" / SETTINGS, building / SETTINGS)
         Workspace(building).remember(values)
-        os.replace(building, folder)
+        building.replace(folder)
     finally:
         shutil.rmtree(building, ignore_errors=True)
     return Workspace(folder.resolve())

@@ -29,7 +29,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     at_once = max(1, _MOST_HEADS // q.shape[1])
     if q.shape[0] <= at_once:
         return F.scaled_dot_product_attention(q, k, v)
-    pieces = zip(q.split(at_once), k.split(at_once), v.split(at_once), strict=True)
+    pieces = zip(*(torch.split(x, at_once) for x in (q, k, v)), strict=True)
     return torch.cat([F.scaled_dot_product_attention(*piece) for piece in pieces])
 
 
@@ -42,6 +42,8 @@ def zero_init(linear: nn.Linear) -> nn.Linear:
 
 class TunedLinear(nn.Linear):
     """A linear layer that keeps its weight in float32 while it is tuned and computes in its input's precision."""
+
+    weight: nn.Parameter
 
     @classmethod
     def copy_of(cls, linear: nn.Linear) -> "TunedLinear":
@@ -82,7 +84,7 @@ class SparseCausalAttention:
 def _each(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Frame by frame: (b f h n d) queries to (b f h m d) keys."""
     out = attend(q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1))
-    return out.unflatten(0, q.shape[:2])
+    return torch.unflatten(out, 0, q.shape[:2])
 
 
 def _first(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -149,5 +151,5 @@ class TemporalAttention(nn.Module):
         x = rearrange(hidden_states, "(b f) n c -> (b n) f c", f=self.folding.frames)
         projections = (self.to_q(x), self.to_k(x), self.to_v(x))
         q, k, v = (rearrange(p, "b f (h d) -> b h f d", h=self.heads) for p in projections)
-        out = self.to_out[0](rearrange(attend(q, k, v), "b h f d -> b f (h d)"))
+        out: Tensor = self.to_out[0](rearrange(attend(q, k, v), "b h f d -> b f (h d)"))
         return rearrange(out, "(b n) f c -> (b f) n c", n=hidden_states.shape[1])

@@ -36,21 +36,23 @@ class VideoUNet(nn.Module):
 
     def __init__(self, unet: nn.Module, frame_attention: FrameAttention) -> None:
         super().__init__()
-        self.unet = unet
+        self.unet: Any = unet
         self.frame_attention = frame_attention
         self.folding = Folding()
         self.tuned: dict[str, Tuned] = {}
-        self.undo: list[Callable[[], None]] = []
+        self.undo: list[Callable[[], object]] = []
 
     @property
     def dtype(self) -> torch.dtype:
         """The precision the frozen weights are in and the network computes in."""
-        return self.unet.conv_in.weight.dtype
+        dtype: torch.dtype = self.unet.conv_in.weight.dtype
+        return dtype
 
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return self.unet.conv_in.weight.device
+        device: torch.device = self.unet.conv_in.weight.device
+        return device
 
     def forward(
         self,
@@ -68,7 +70,7 @@ class VideoUNet(nn.Module):
         """
         frames = self.folding.frames = latents.shape[2]
         t = torch.as_tensor(t, device=self.device)
-        prediction = self.unet(
+        prediction: Tensor = self.unet(
             rearrange(latents.to(self.dtype), "b c f h w -> (b f) c h w"),
             t.repeat_interleave(frames) if t.ndim else t,
             encoder_hidden_states=context.to(self.dtype).repeat_interleave(frames, dim=0),
@@ -79,7 +81,7 @@ class VideoUNet(nn.Module):
         ).sample
         return rearrange(prediction, "(b f) c h w -> b c f h w", f=frames)
 
-    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    def state_dict(self, *args: Any, **kwargs: Any) -> Any:
         """The 2-D network's names, plus attn_temp and norm_temp in each transformer block."""
         return self.unet.state_dict(*args, **kwargs)
 
@@ -87,34 +89,36 @@ class VideoUNet(nn.Module):
         """The inverse of `state_dict`."""
         return self.unet.load_state_dict(*args, **kwargs)
 
-    def named_parameters(self, *args: Any, **kwargs: Any) -> Iterator[tuple[str, nn.Parameter]]:
+    def named_parameters(self, *args: Any, **kwargs: Any) -> Any:
         """Parameters under the names of `state_dict`."""
         return self.unet.named_parameters(*args, **kwargs)
 
 
-def inflate(unet: nn.Module, *, frame_attention: FrameAttention = "sparse-causal", seed: int = 33) -> VideoUNet:
+def inflate(unet: Any, *, frame_attention: FrameAttention = "sparse-causal", seed: int = 33) -> VideoUNet:
     """Make `unet` (a diffusers UNet2DConditionModel of SD 1.x or 2.x) a video network; `deflate` undoes it.
 
     The temporal layers' queries, keys and values are drawn from `seed`; their output is zero, so that one frame, and
     equal frames, give exactly what the 2-D network gives. Raises BaseModelError for networks of another make.
     """
+    _refuse(unet)
     video = VideoUNet(unet, frame_attention)
-    unet.requires_grad_(False)
+    _freeze(video)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         for prefix, part, block in _blocks(unet):
             for index, transformer in enumerate(getattr(block, "attentions", ())):
-                for number, inner in enumerate(_transformer_blocks(transformer)):
+                for number, inner in enumerate(transformer.transformer_blocks):
                     name = f"{prefix}.attentions.{index}.transformer_blocks.{number}"
                     _inflate_block(video, inner, name, part)
             for resnet in block.resnets:
                 _swap(video, resnet, "norm1", ClipGroupNorm(resnet.norm1, video.folding))
                 _swap(video, resnet, "norm2", ClipGroupNorm(resnet.norm2, video.folding))
     _swap(video, unet, "conv_norm_out", ClipGroupNorm(unet.conv_norm_out, video.folding))
+    video.train(unet.training)
     return video
 
 
-def deflate(video: VideoUNet) -> nn.Module:
+def deflate(video: VideoUNet) -> Any:
     """Give the 2-D UNet back as it was before `inflate`, bit for bit. The video network must not be used again."""
     while video.undo:
         video.undo.pop()()
@@ -131,7 +135,7 @@ def tuned_parameters(video: VideoUNet, scope: Literal["all", "mid_up"] = "all") 
     return {name: tuned.parameter for name, tuned in video.tuned.items() if tuned.part in parts}
 
 
-def _blocks(unet: nn.Module) -> Iterator[tuple[str, Part, nn.Module]]:
+def _blocks(unet: Any) -> Iterator[tuple[str, Part, Any]]:
     for index, block in enumerate(unet.down_blocks):
         yield f"down_blocks.{index}", "down", block
     if unet.mid_block is not None:
@@ -140,15 +144,25 @@ def _blocks(unet: nn.Module) -> Iterator[tuple[str, Part, nn.Module]]:
         yield f"up_blocks.{index}", "up", block
 
 
-def _transformer_blocks(transformer: nn.Module) -> Any:
-    blocks = getattr(transformer, "transformer_blocks", None)
-    if blocks is None or any(block.attn2 is None for block in blocks):
-        kind = type(transformer).__name__
-        raise BaseModelError(f"cannot inflate a UNet with {kind} attention", "use a Stable Diffusion 1.x or 2.x base")
-    return blocks
+def _refuse(unet: Any) -> None:
+    """Raise BaseModelError, before anything is changed, for a UNet that the three swaps do not fit."""
+    for _, _, block in _blocks(unet):
+        for transformer in getattr(block, "attentions", ()):
+            inner = getattr(transformer, "transformer_blocks", None)
+            if inner is None or any(one.attn2 is None for one in inner):
+                kind = type(transformer).__name__
+                raise BaseModelError(f"cannot inflate a UNet with {kind}", "use a Stable Diffusion 1.x or 2.x base")
+            if any(hasattr(one, "attn_temp") for one in inner):
+                raise BaseModelError("this UNet is inflated already", "use the inflated network, or deflate it first")
 
 
-def _inflate_block(video: VideoUNet, block: nn.Module, name: str, part: Part) -> None:
+def _freeze(video: VideoUNet) -> None:
+    learning = [parameter for parameter in video.unet.parameters() if parameter.requires_grad]
+    video.unet.requires_grad_(False)
+    video.undo.append(lambda: [parameter.requires_grad_(True) for parameter in learning])
+
+
+def _inflate_block(video: VideoUNet, block: Any, name: str, part: Part) -> None:
     attn1 = block.attn1
     plain = attn1.processor
     attn1.set_processor(SparseCausalAttention(video.folding, video.frame_attention))
@@ -158,7 +172,7 @@ def _inflate_block(video: VideoUNet, block: nn.Module, name: str, part: Part) ->
     _add_temporal(video, block, name, part)
 
 
-def _tune_query(video: VideoUNet, attention: nn.Module, name: str, part: Part) -> None:
+def _tune_query(video: VideoUNet, attention: Any, name: str, part: Part) -> None:
     base = attention.to_q
     query = TunedLinear.copy_of(base)
     query.requires_grad_(False)
@@ -166,7 +180,7 @@ def _tune_query(video: VideoUNet, attention: nn.Module, name: str, part: Part) -
     video.tuned[name] = Tuned(query.weight, part, base.weight)
 
 
-def _add_temporal(video: VideoUNet, block: nn.Module, name: str, part: Part) -> None:
+def _add_temporal(video: VideoUNet, block: Any, name: str, part: Part) -> None:
     like = block.attn1.to_k.weight  # (inner_dim, dim), as the temporal projections
     block.attn_temp = TemporalAttention(like.shape[1], block.attn1.heads, like.shape[0], video.folding).to(like.device)
     block.norm_temp = nn.LayerNorm(like.shape[1], device=like.device, dtype=like.dtype)
@@ -179,11 +193,12 @@ def _add_temporal(video: VideoUNet, block: nn.Module, name: str, part: Part) -> 
     video.undo.append(lambda: _remove_temporal(block, handle))
 
 
-def _after_feed_forward(block: nn.Module, _: Any, hidden_states: Tensor) -> Tensor:
-    return hidden_states + block.attn_temp(block.norm_temp(hidden_states))
+def _after_feed_forward(block: Any, _: Any, hidden_states: Tensor) -> Tensor:
+    temporal: Tensor = block.attn_temp(block.norm_temp(hidden_states))
+    return hidden_states + temporal
 
 
-def _remove_temporal(block: nn.Module, handle: Any) -> None:
+def _remove_temporal(block: Any, handle: Any) -> None:
     handle.remove()
     del block.attn_temp, block.norm_temp
 

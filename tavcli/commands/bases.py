@@ -64,7 +64,9 @@ def fetch(
     plan = catalog.plan_fetch(name)
     talk.say(f"{plan.name}: {len(plan.files)} files, {size(plan.total)}, licence {plan.licence}")
     if options.dry_run:
-        talk.result({"name": plan.name, "size": plan.total, "licence": plan.licence, "files": [f.name for f in plan.files]})
+        talk.result(
+            {"name": plan.name, "size": plan.total, "licence": plan.licence, "files": [f.name for f in plan.files]}
+        )
         return
     if not yes and not sys.stdin.isatty():
         raise SettingsError("nobody is there to ask whether to download", "--yes downloads without asking")

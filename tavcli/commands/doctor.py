@@ -15,7 +15,7 @@ from tavcli.options import Options
 
 
 def doctor(context: typer.Context) -> None:
-    """Check this machine: device and precision, libraries, ffmpeg, bases, workspace. Exit code 1 if something is wrong."""
+    """Check this machine: device, precision, libraries, ffmpeg, bases, workspace. Exits with 1 if anything is wrong."""
     options: Options = context.obj
     talk = Talk(options)
     facts = {"tav": tav.__version__, "python": platform.python_version(), "templates": str(templates())}

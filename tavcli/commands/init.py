@@ -23,7 +23,9 @@ def init(
     preset: Annotated[str | None, typer.Option(metavar="NAME", help="paper, official, low-memory or draft.")] = None,
     start: Annotated[float | None, typer.Option(metavar="S", help="Seconds into the clip to start at.")] = None,
     frames: Annotated[int | None, typer.Option(metavar="N", help="How many frames.")] = None,
-    stride: Annotated[str | None, typer.Option(metavar="K", help="Every K-th frame, or `uniform` over the clip.")] = None,
+    stride: Annotated[
+        str | None, typer.Option(metavar="K", help="Every K-th frame, or `uniform` over the clip.")
+    ] = None,
     fps: Annotated[float | None, typer.Option(metavar="F", help="Frames a second, instead of a stride.")] = None,
     size: Annotated[str | None, typer.Option(metavar="WxH", help="Size of the network's pictures.")] = None,
     fit: Annotated[str | None, typer.Option(metavar="crop|letterbox", help="How the clip is fitted to it.")] = None,
@@ -35,7 +37,12 @@ def init(
     flags = without_none(given)
     parse(ClipSettings, flags, "command line")
     target = folder or Path(_folder_name(clip))
-    values = {"base": _base(base), "preset": preset, **options.flags(), "clip": {"source": f"source{clip.suffix.lower()}"}}
+    values = {
+        "base": _base(base),
+        "preset": preset,
+        **options.flags(),
+        "clip": {"source": f"source{clip.suffix.lower()}"},
+    }
     facts = _take(clip, values, preset, flags)
     values["caption"] = caption if caption is not None else _ask_caption(options)
     in_force(without_none(values), {}, facts.pop("recommendation"))
@@ -44,7 +51,7 @@ def init(
     for line in facts.pop("said"):
         talk.say(line)
     if not options.dry_run:
-        talk.say(f"workspace {short(target.resolve())}; next: tav tune, or at once: tav edit \"a new caption\"")
+        talk.say(f'workspace {short(target.resolve())}; next: tav tune, or at once: tav edit "a new caption"')
     result = {"workspace": str(target.resolve()), "caption": values["caption"], "base": values["base"], **facts}
     talk.result(result, [] if options.dry_run else [str(target)])
 

@@ -24,7 +24,9 @@ def ls(context: typer.Context) -> None:
         return
     columns = {"number": "edit", "state": "state", "prompt": "prompt", "guidance_scale": "guidance", "steps": "steps"}
     data = [row | {"video": str(row["video"])} for row in rows]
-    talk.table(data, [*columns.values(), "start"], [[*(str(row[name]) for name in columns), row["start"]] for row in rows])
+    talk.table(
+        data, [*columns.values(), "start"], [[*(str(row[name]) for name in columns), row["start"]] for row in rows]
+    )
 
 
 def show(
@@ -50,7 +52,7 @@ def _show_workspace(options: Options, talk: Talk) -> None:
     edits = all_edits(workspace)
     stages = {stage.name: {"state": stage.state, "key": stage.key, **_why(stage)} for stage in (tuned, inverted)}
     done = sum(edit.done for edit in edits)
-    data = {
+    data: dict[str, Any] = {
         "workspace": str(workspace.folder),
         "settings": session.settings.model_dump(mode="json"),
         "stages": stages,
@@ -87,7 +89,15 @@ def _made(edit: Edit) -> dict[str, Any]:
 
 def _command(recipe: dict[str, Any]) -> str:
     """The command line that makes this edit in this workspace."""
-    words = ["tav", "edit", recipe["prompt"], "--guidance", f"{recipe['guidance_scale']:g}", "--steps", str(recipe["steps"])]
+    words = [
+        "tav",
+        "edit",
+        recipe["prompt"],
+        "--guidance",
+        f"{recipe['guidance_scale']:g}",
+        "--steps",
+        str(recipe["steps"]),
+    ]
     if recipe["negative_prompt"]:
         words += ["--negative", recipe["negative_prompt"]]
     if recipe["vary"]:

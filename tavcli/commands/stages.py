@@ -21,7 +21,9 @@ Steps = Annotated[int | None, typer.Option(metavar="N", help="DDIM steps of inve
 
 def tune(
     context: typer.Context,
-    steps: Annotated[int | None, typer.Option(metavar="N", help="Optimiser steps; more than before extend the run.")] = None,
+    steps: Annotated[
+        int | None, typer.Option(metavar="N", help="Optimiser steps; more than before extend the run.")
+    ] = None,
     lr: Annotated[float | None, typer.Option(metavar="X", help="Learning rate.")] = None,
     scope: Annotated[str | None, typer.Option(metavar="all|mid_up", help="Which blocks learn.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start again from step 0.")] = False,
@@ -59,19 +61,27 @@ def invert(
     if stage.state == "fresh" and not (check and not (stage.folder / "check.json").is_file()):
         talk.say("the inversion is fresh: nothing to do")
     _follow_inversion(session, talk, steps, check)
-    talk.result({"stage": "inverted", "key": stage.key, "file": str(stage.result), **_score(stage)}, [short(stage.result)])
+    talk.result(
+        {"stage": "inverted", "key": stage.key, "file": str(stage.result), **_score(stage)}, [short(stage.result)]
+    )
 
 
 def edit(
     context: typer.Context,
     prompts: Annotated[list[str], typer.Argument(metavar="PROMPT...", help="New captions; one video each.")],
     negative: Annotated[str | None, typer.Option(metavar="TEXT", help="What the video should not show.")] = None,
-    guidance: Annotated[float | None, typer.Option(metavar="X", help="How strongly the prompt acts; 1 is not at all.")] = None,
+    guidance: Annotated[
+        float | None, typer.Option(metavar="X", help="How strongly the prompt acts; 1 is not at all.")
+    ] = None,
     steps: Steps = None,
     vary: Annotated[float | None, typer.Option(metavar="S", help="Share of fresh noise in the start, 0 to 1.")] = None,
     seed: Annotated[int | None, typer.Option(metavar="N", help="Seed of that noise.")] = None,
-    no_inversion: Annotated[bool, typer.Option("--no-inversion", help="Start from noise alone: the motion is new.")] = False,
-    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="Copy the video there too.")] = None,
+    no_inversion: Annotated[
+        bool, typer.Option("--no-inversion", help="Start from noise alone: the motion is new.")
+    ] = False,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Copy the video there too.")
+    ] = None,
 ) -> None:
     """Make the clip's video for a new caption. Tunes and inverts first where that is missing or stale."""
     options: Options = context.obj

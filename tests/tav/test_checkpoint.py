@@ -213,4 +213,10 @@ def test_provenance_is_readable_json_in_the_header(tuned: VideoUNet, path: Path)
     save_tuned(path, tuned, PROVENANCE)
     with path.open("rb") as file:
         header = json.loads(file.read(struct.unpack("<Q", file.read(8))[0]))
-    assert json.loads(header["__metadata__"]["provenance"]) == PROVENANCE
+    assert json.loads(header["__metadata__"]["tav-1"]) == {"kind": "tuned", "provenance": PROVENANCE}
+
+
+def test_equal_results_are_equal_files(tuned: VideoUNet, tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        save_tuned(tmp_path / name, tuned, PROVENANCE)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "other").read_bytes()

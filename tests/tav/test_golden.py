@@ -20,7 +20,7 @@ from tav.inversion import invert
 from tav.nets.inflate import VideoUNet
 from tav.sampling import sample, start_latents
 from tav.settings import SampleSettings, TuneSettings
-from tav.tuning import Tuning, _learning, optimise, training_loss
+from tav.tuning import Tuning, learning, optimise, training_loss
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -217,7 +217,7 @@ def run_recorded_steps(tuning: Tuning, schedule: ddim.NoiseSchedule, g3: dict[st
     video, steps = tuning.video, [(noise, int(t)) for noise, t in zip(g3["noise"], g3["timesteps"], strict=True)]
     with torch.no_grad():
         prediction = video(ddim.add_noise(schedule, g3["latents"], *steps[0]), steps[0][1], g3["ehs"])
-    with _learning(tuning):
+    with learning(tuning):
         losses, norms = [], []
         for noise, t in steps:
             loss = training_loss(video, schedule, g3["latents"], noise, t, g3["ehs"])
@@ -352,7 +352,7 @@ def test_official_main(base: Callable[[str], Base], make_video: Callable[..., Vi
     before = {key: value.clone() for key, value in (video.state_dict() | below("temp0", g6)).items()}
     video.load_state_dict(before)
     tuning = Tuning(video, TuneSettings(learning_rate=1e-3, scope="mid_up"))
-    with _learning(tuning):
+    with learning(tuning):
         for latents, noise, t, prediction in zip(g6["latents"], g6["noise"], g6["t"].tolist(), g6["pred"], strict=True):
             with torch.no_grad():
                 ours = video(ddim.add_noise(schedule, latents[None], noise[None], t), t, g6["ehs"])
