@@ -1,4 +1,4 @@
-"""Writes docs/commands.md and docs/settings.md from the code: `python docs/generate.py`. A test keeps them up to date."""
+"""Writes docs/commands.md and docs/settings.md from the code: `python docs/generate.py`; a test finds them stale."""
 
 import html
 import os
@@ -45,7 +45,8 @@ def _whole_summaries(text: str) -> str:
 INTRODUCTION = """\
 # Settings
 
-Settings are strict: an unknown name, a wrong type or a value out of bounds is an error that names the nearest known one.
+Settings are strict: an unknown name, a wrong type or a value out of bounds is an error. For an unknown name it says
+which known one is nearest.
 
 ## Where a value comes from
 
@@ -57,9 +58,9 @@ Later ones win, setting by setting:
 4. `tav.toml`,
 5. flags.
 
-A `stride` given at one level replaces an `fps` from the levels before it, and the other way round. `tav show` prints what is
-in force. `tav init` writes what it chose (base, caption, and all of `[clip]`) into `tav.toml`, so a preset that is
-changed later does not change the frames. `tav tune` and `tav invert` write their flags into `tav.toml` as well (not
+A `stride` given at one level replaces an `fps` from the levels before it, and the other way round. `tav show` prints
+what is in force. `tav init` writes what it chose (base, caption, and all of `[clip]`) into `tav.toml`, so a preset that
+is changed later does not change the frames. `tav tune` and `tav invert` write their flags into `tav.toml` as well (not
 `--device`); the flags of `tav edit` are for that one call.
 """
 

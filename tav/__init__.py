@@ -16,6 +16,7 @@ _HOME = {
     "deflate": "tav.nets.inflate",
     "tuned_parameters": "tav.nets.inflate",
     "tune": "tav.tuning",
+    "Tuning": "tav.tuning",
     "invert": "tav.inversion",
     "sample": "tav.sampling",
     **dict.fromkeys(("ClipSettings", "TuneSettings", "InvertSettings", "SampleSettings"), "tav.settings"),

@@ -35,7 +35,9 @@ def read_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, An
         with safe_open(path, "pt") as file:
             written = json.loads((file.metadata() or {}).get(FORMAT, "{}"))
             if written.get("kind") != kind:
-                raise CheckpointError(f"{path.name} is not a file of {kind} written by tav", f"look at {path}")
+                raise CheckpointError(
+                    f"{path.name} is not tav's own (no `{kind}` of format {FORMAT})", f"remove {path}"
+                )
             names = file.keys()  # the file itself is no dict
             return {name: file.get_tensor(name) for name in names}, written["provenance"]
     except (SafetensorError, OSError, ValueError, KeyError, AttributeError) as error:

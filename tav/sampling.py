@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from tav import ddim
-from tav.events import SampleStep
+from tav.errors import SettingsError
+from tav.events import InvertStep, SampleStep
 from tav.nets.inflate import VideoUNet
 from tav.settings import SampleSettings
 
@@ -29,7 +30,7 @@ def start_latents(inverted_latents: Tensor, settings: SampleSettings) -> Tensor:
 def sample(
     video: VideoUNet,
     schedule: ddim.NoiseSchedule,
-    latents: Tensor,
+    latents: Tensor | InvertStep,
     contexts: Sequence[Tensor],
     negative_context: Tensor,
     guidance_scale: float,
@@ -38,7 +39,10 @@ def sample(
     done: int = 0,
     preview: bool = False,
 ) -> Iterator[SampleStep]:
-    """Denoise `latents` (1 c f h w) once for each prompt's context (1 n d); `steps` must be the inversion's.
+    """Denoise `latents` ((1 c f h w), or the last step of `invert`) once for each prompt's context (1 n d).
+
+    Inverted latents live on the last level of their inversion, so `steps` must be the inversion's: an InvertStep of
+    another count is refused (SettingsError), of bare latents the caller must know.
 
     prediction = uncond + guidance_scale * (text - uncond), Ho & Salimans, arXiv 2207.12598. The two branches run one
     after the other and the first unconditional one is shared, so a prompt's video does not depend on its neighbours.
@@ -47,21 +51,30 @@ def sample(
     """
     if done and len(contexts) != 1:
         raise ValueError("only a single prompt can be continued")
-    start = latents.to(video.device, torch.float32)
+    first = _start(latents, steps).to(video.device, torch.float32)
     negative_context = negative_context.to(video.device)
-    shared: Tensor | None = None
+    first_uncond: Tensor | None = None  # what the first step has without text is the same for every prompt
     for index, context in enumerate(contexts):
-        latents, context = start, context.to(video.device)
-        for number, t in enumerate(schedule.timesteps(steps), start=1):
-            if number <= done:
-                continue
+        latents, context = first, context.to(video.device)
+        for number, t in enumerate(schedule.timesteps(steps)[done:], start=done + 1):
             with torch.no_grad():
                 prediction = video(latents, t, context).float()
                 if guidance_scale != 1:
-                    first = number == done + 1
-                    uncond = shared if first and shared is not None else video(latents, t, negative_context).float()
-                    shared = uncond if first else shared
+                    known = first_uncond if latents is first else None
+                    uncond = video(latents, t, negative_context).float() if known is None else known
+                    first_uncond = uncond if latents is first else first_uncond
                     prediction = uncond + guidance_scale * (prediction - uncond)
                 clean = ddim.split(schedule, latents, prediction, schedule.alpha(t))[0] if preview else None
                 latents = ddim.step(schedule, latents, prediction, t, schedule.spacing(steps))
             yield SampleStep(index, number, steps, latents, clean)
+
+
+def _start(latents: Tensor | InvertStep, steps: int) -> Tensor:
+    if isinstance(latents, Tensor):
+        return latents
+    if not latents.step == latents.total == steps:
+        raise SettingsError(
+            f"the latents are of step {latents.step} of a {latents.total}-step inversion, not of one of {steps} steps",
+            "sample with the inversion's number of steps, from its last step",
+        )
+    return latents.latents

@@ -87,10 +87,10 @@ class SampleSettings(Settings):
 class BaseRecommendation(Settings):
     """What a base's own `tav.json` recommends; all optional."""
 
-    size: Size | None = None
-    guidance_scale: float | None = Field(default=None, ge=0, le=100)
-    learning_rate: float | None = Field(default=None, gt=0, le=1)
-    steps: int | None = Field(default=None, ge=1, le=1_000_000)
+    size: Size | None = Field(default=None, description="its area is that of new workspaces' pictures, in pixels")
+    guidance_scale: float | None = Field(default=None, ge=0, le=100, description="sample.guidance_scale")
+    learning_rate: float | None = Field(default=None, gt=0, le=1, description="tune.learning_rate")
+    steps: int | None = Field(default=None, ge=1, le=1_000_000, description="tune.steps")
 
 
 S = TypeVar("S", bound=Settings)

@@ -3,6 +3,7 @@
 import sys
 import time
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -51,9 +52,9 @@ def _global(
         Path | None,
         typer.Option("-C", "--workspace", metavar="FOLDER", help="The workspace, if it is not this folder's."),
     ] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cuda, mps or cpu.")] = None,
+    device: Annotated[str | None, typer.Option(metavar="NAME", help="auto, cuda, mps or cpu.")] = None,
     precision: Annotated[
-        str | None, typer.Option(help="auto, fp32, bf16 or fp16: of the frozen weights; tuned ones are float32.")
+        str | None, typer.Option(metavar="NAME", help="auto, fp32, bf16 or fp16: of the frozen weights; tuned ones are float32.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Results as JSON on stdout.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
@@ -99,9 +100,11 @@ def run(arguments: list[str]) -> int:
 
 
 def _complain(message: str, hint: str) -> None:
-    sys.stderr.write(" ".join(message.split()) + "\n")
-    if hint:
-        sys.stderr.write(f"  {' '.join(hint.split())}\n")
+    lines = [" ".join(message.split()), *([f"  {' '.join(hint.split())}"] if hint else [])]
+    # The terminal may be gone (SIGHUP): what has to be saved comes before what has to be said.
+    with suppress(OSError, ValueError):
+        sys.stderr.write("".join(f"{line}\n" for line in lines))
+        sys.stderr.flush()
 
 
 def _report() -> str:

@@ -12,12 +12,15 @@ import tomlkit
 
 from tav.atomic import remove_leftovers, temporary_sibling
 from tav.errors import SettingsError
+from tav.settings import SampleSettings
 from tavcli.locks import locked
 from tavcli.settings import read_toml
 from tavcli.workspace import Workspace
 
 RECIPE = "edit.toml"
 PARTIAL = "partial.safetensors"
+# What every recipe says, beside what it was made from.
+_DECISIVE = {*SampleSettings.model_fields, "prompt", "steps", "caption", "tuned", "inverted"}
 _NUMBERED = re.compile(r"([0-9]+)(?:-|$)")
 
 
@@ -33,7 +36,11 @@ class Edit:
 
     @property
     def recipe(self) -> dict[str, Any]:
-        return read_toml(self.folder / RECIPE)
+        recipe = read_toml(self.folder / RECIPE)
+        if missing := sorted(_DECISIVE - recipe.keys()):
+            message = f"{self.folder.name}/{RECIPE} says nothing about {', '.join(missing)}"
+            raise SettingsError(message, f"tav wrote more than that; remove {self.folder} if it is of no use")
+        return recipe
 
     @property
     def video(self) -> Path:

@@ -32,7 +32,7 @@ class Interrupts:
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
-        """Inside, look at `pending` where stopping is safe, save, and raise Interrupted; else it is raised at the end."""
+        """Inside, look at `pending` where stopping is safe, save, raise Interrupted; else it is raised at the end."""
         self._deferring = True
         try:
             yield

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import tav
 from tav.atomic import remove_leftovers, write_text
+from tav.errors import CheckpointError, TavError
 from tav.events import InvertStep, SampleStep, TuneStep
 from tav.settings import SampleSettings
 from tavcli import edits, stages
-from tavcli.edits import Edit
+from tavcli.edits import PARTIAL, Edit
 from tavcli.fingerprint import digest
 from tavcli.interrupts import Interrupted, interrupts
 from tavcli.locks import locked
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 SAVE_SECONDS, SAVE_STEPS = 60, 50
 STATE, LOG = "state.safetensors", "steps.jsonl"
+CHECK, CHECK_PARTIAL = "check.json", "check-partial.safetensors"
 
 
 # Tune -----------------------------------------------------------------------------------------------------------------
@@ -44,10 +46,9 @@ def tune(session: Session, fresh: bool = False) -> Iterator[RunEvent]:
         if fresh:
             stage.discard()
             _forget_shorter(stage)
-        if stage.state == "fresh":
-            return
-        remove_leftovers(stage.folder)
-        yield from _tune(session, stage)
+        if stage.state != "fresh":
+            remove_leftovers(stage.folder)
+            yield from _tune(session, stage)
         _forget_shorter(stage)
 
 
@@ -98,10 +99,14 @@ def _resume(stage: Stage, tuning: "Tuning") -> Generator[RunEvent, None, list[st
 
     for folder in (stage.folder, *stages.same_run(stage)):
         if (folder / STATE).is_file():
-            tuning.load_state(read_tensors(folder / STATE, "state")[0])
+            try:
+                tuning.load_state(read_tensors(folder / STATE, "state")[0])
+            except CheckpointError as error:
+                raise CheckpointError(error.message, "`tav tune --fresh` starts again from step 0") from None
             yield Note(f"going on from step {tuning.step} of tuned/{folder.name}")
-            with contextlib.suppress(FileNotFoundError):
-                return (folder / LOG).read_text(encoding="utf-8").splitlines(keepends=True)[: tuning.step]
+            log = folder / LOG
+            lines = log.read_text(encoding="utf-8").splitlines(keepends=True) if log.is_file() else []
+            return lines[: tuning.step]
     return []
 
 
@@ -118,12 +123,14 @@ def invert(session: Session, steps: int, check: bool) -> Iterator[RunEvent]:
     """Make the inverted latents, and check them if asked and not yet done. Needs fresh tuned weights."""
     stage = session.inverted(steps)
     with locked(session.workspace, f"inverted-{stage.key}"):
+        remove_leftovers(stage.folder)
         if stage.state != "fresh":
-            remove_leftovers(stage.folder)
             yield from _invert(session, stage, steps)
-        if check and not (stage.folder / "check.json").is_file():
-            remove_leftovers(stage.folder)
+        (stage.folder / PARTIAL).unlink(missing_ok=True)
+        if check and not (stage.folder / CHECK).is_file():
             yield from _check(session, stage, steps)
+        if (stage.folder / CHECK).is_file():
+            (stage.folder / CHECK_PARTIAL).unlink(missing_ok=True)
 
 
 def _invert(session: Session, stage: Stage, steps: int) -> Iterator[RunEvent]:
@@ -133,14 +140,13 @@ def _invert(session: Session, stage: Stage, steps: int) -> Iterator[RunEvent]:
     encoded = yield from session.encoded()
     (context,) = yield from session.contexts([""])
     yield from session.load_tuned()
-    partial = stage.folder / "partial.safetensors"
+    partial = stage.folder / PARTIAL
     start, done = _partial(partial) or (encoded.mean, 0)
     stage.open()
     yield Begin("inversion", steps, done)
     events = run(session.video, session.schedule, start, context, steps, done=done)
     inverted = yield from _kept(session, events, partial, start)
     save_tensors(stage.result, "latents", {"latents": inverted}, _provenance(session, stage))
-    partial.unlink(missing_ok=True)
 
 
 def _check(session: Session, stage: Stage, steps: int) -> Iterator[RunEvent]:
@@ -152,7 +158,7 @@ def _check(session: Session, stage: Stage, steps: int) -> Iterator[RunEvent]:
     encoded = yield from session.encoded()
     (context,) = yield from session.contexts([""])
     yield from session.load_tuned()
-    partial = stage.folder / "check-partial.safetensors"
+    partial = stage.folder / CHECK_PARTIAL
     start, done = _partial(partial) or (_inverted_latents(stage), 0)
     yield Begin("reconstruction check", steps, done)
     events = sample(session.video, session.schedule, start, [context], context, 1, steps, done=done)
@@ -162,15 +168,16 @@ def _check(session: Session, stage: Stage, steps: int) -> Iterator[RunEvent]:
     result = Checked(psnr(frames, again), psnr(frames, coded), stage.folder / "sheet.png")
     rows = [("source", frames), (f"reconstruction, {result.psnr:.1f} dB", again)]
     contact_sheet(result.sheet, [*rows, (f"VAE alone (the ceiling), {result.vae_psnr:.1f} dB", coded)])
-    write_text(stage.folder / "check.json", json.dumps({"psnr": result.psnr, "vae_psnr": result.vae_psnr}))
-    partial.unlink(missing_ok=True)
+    write_text(stage.folder / CHECK, json.dumps({"psnr": result.psnr, "vae_psnr": result.vae_psnr}))
     yield result
 
 
 def _inverted_latents(stage: Stage) -> "Tensor":
     from tav.checkpoint import read_tensors
 
-    return read_tensors(stage.result, "latents")[0]["latents"]
+    tensors, provenance = read_tensors(stage.result, "latents")
+    stages.refuse_other(stage, provenance, f"remove {stage.folder} and it is made again")
+    return tensors["latents"]
 
 
 # Edit -----------------------------------------------------------------------------------------------------------------
@@ -200,8 +207,10 @@ def edit(session: Session, prompts: list[str], settings: SampleSettings, steps: 
     with contextlib.ExitStack() as held:
         for one in claimed:
             held.enter_context(locked(session.workspace, f"edit-{one.number:04d}"))
+            held.enter_context(_released_on_failure(one))
             remove_leftovers(one.folder)
         for one in (one for one in claimed if one.done):
+            one.partial.unlink(missing_ok=True)
             yield Note(f"edit {one.number} is this very recipe: nothing to do")
             yield one
         waiting = [one for one in claimed if not one.done]
@@ -210,6 +219,16 @@ def edit(session: Session, prompts: list[str], settings: SampleSettings, steps: 
             yield from _edit(session, [begun], settings, steps)
         if new := [one for one in waiting if not one.done]:
             yield from _edit(session, new, settings, steps)
+
+
+@contextlib.contextmanager
+def _released_on_failure(one: Edit) -> Iterator[None]:
+    """Bad input found on the way leaves no unfinished edit behind."""
+    try:
+        yield
+    except TavError:
+        edits.release(one)
+        raise
 
 
 def _edit(session: Session, group: list[Edit], settings: SampleSettings, steps: int) -> Iterator[RunEvent | Edit]:

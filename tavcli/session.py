@@ -152,7 +152,7 @@ class Session:
         if self._video is None:
             yield from self.load_video()
             try:
-                load_tuned(self.tuned.result, self.video)
+                stages.refuse_other(self.tuned, load_tuned(self.tuned.result, self.video), "")
             except CheckpointError as error:
                 self._video = None
                 raise CheckpointError(error.message, "`tav tune --fresh` makes it again") from None
@@ -172,6 +172,8 @@ class Session:
         yield Begin("encoding the clip", len(frames))
         with self.memory():
             encoded = yield from encode_frames(load_vae(self.parts, self.device, self.dtype), frames)
+        # In memory as it will come from the cache: another order of the axes is summed in another order.
+        encoded = EncodedClip(encoded.mean.contiguous(), encoded.std.contiguous())
         remove_leftovers(self.workspace.cache)
         save_tensors(path, "frames", {"mean": encoded.mean, "std": encoded.std}, inputs)
         return encoded
@@ -193,6 +195,7 @@ class Session:
         if new:
             yield Note("reading the captions")
             tokenizer, text_encoder = load_text(self.parts, self.device, self.dtype)
+            remove_leftovers(self.workspace.cache)
             for prompt in new:
                 self._texts[prompt] = encode_text(tokenizer, text_encoder, [prompt]).cpu()
                 save_tensors(place(prompt), "text", {"context": self._texts[prompt]}, {"prompt": prompt})

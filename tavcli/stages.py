@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tav.atomic import write_text
+from tav.errors import CheckpointError
 from tavcli.fingerprint import key
 from tavcli.settings import WorkspaceSettings
 
@@ -59,6 +60,13 @@ class Stage:
             return ""
         was = read_inputs(others[-1].parent)
         return ", ".join(f"{name} {old} -> {new}" for name, old, new in differences(was, self.inputs))
+
+
+def refuse_other(stage: Stage, provenance: dict[str, Any], hint: str) -> None:
+    """Raise CheckpointError when the result that lies in `stage`'s place says that it was made from other inputs."""
+    was = {name: provenance.get(name) for name in stage.inputs}
+    if differ := [f"{name} {old} -> {new}" for name, old, new in differences(was, stage.inputs)]:
+        raise CheckpointError(f"{stage.result_name} was not made for this workspace: {', '.join(differ)}", hint)
 
 
 def read_inputs(folder: Path) -> dict[str, Any]:
@@ -116,8 +124,9 @@ def same_run(stage: Stage) -> list[Path]:
     found = []
     for path in stage.parent.glob(f"*/{INPUTS}"):
         inputs = read_inputs(path.parent)
-        steps = inputs.get("tune", {}).get("steps")
-        if isinstance(steps, int) and steps < wanted:
-            longer = {**inputs, "tune": {**inputs["tune"], "steps": wanted}}
-            found += [(steps, path.parent)] if longer == stage.inputs else []
+        tune = inputs.get("tune")
+        if not isinstance(tune, dict) or not isinstance(tune.get("steps"), int) or tune["steps"] >= wanted:
+            continue
+        if {**inputs, "tune": {**tune, "steps": wanted}} == stage.inputs:
+            found.append((tune["steps"], path.parent))
     return [folder for _, folder in sorted(found, reverse=True)]

@@ -65,7 +65,7 @@ def fetch(
     talk.say(f"{plan.name}: {len(plan.files)} files, {size(plan.total)}, licence {plan.licence}")
     if options.dry_run:
         talk.result(
-            {"name": plan.name, "size": plan.total, "licence": plan.licence, "files": [f.name for f in plan.files]}
+            {"name": plan.name, "size": plan.total, "licence": plan.licence, "files": [file for file, _ in plan.files]}
         )
         return
     if not yes and not sys.stdin.isatty():

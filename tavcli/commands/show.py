@@ -89,24 +89,22 @@ def _made(edit: Edit) -> dict[str, Any]:
 
 def _command(recipe: dict[str, Any]) -> str:
     """The command line that makes this edit in this workspace."""
-    words = [
-        "tav",
-        "edit",
-        recipe["prompt"],
-        "--guidance",
-        f"{recipe['guidance_scale']:g}",
-        "--steps",
-        str(recipe["steps"]),
-    ]
+    words = ["tav", "edit", "--guidance", _number(recipe["guidance_scale"]), "--steps", str(recipe["steps"])]
     if recipe["negative_prompt"]:
         words += ["--negative", recipe["negative_prompt"]]
     if recipe["vary"]:
-        words += ["--vary", f"{recipe['vary']:g}"]
+        words += ["--vary", _number(recipe["vary"])]
     if not recipe["inversion"]:
         words += ["--no-inversion"]
-    if recipe["vary"] or not recipe["inversion"]:
+    if recipe["seed"] or recipe["vary"] or not recipe["inversion"]:
         words += ["--seed", str(recipe["seed"])]
-    return shlex.join(words)
+    # What comes after `--` is no flag, whatever it looks like.
+    return shlex.join([*words, *(["--"] if recipe["prompt"].startswith("-") else []), recipe["prompt"]])
+
+
+def _number(value: float) -> str:
+    """As short as it can be said exactly."""
+    return repr(value).removesuffix(".0")
 
 
 def _without_none(values: dict[str, Any]) -> dict[str, Any]:

@@ -68,10 +68,10 @@ def invert(
 
 def edit(
     context: typer.Context,
-    prompts: Annotated[list[str], typer.Argument(metavar="PROMPT...", help="New captions; one video each.")],
+    prompts: Annotated[list[str], typer.Argument(metavar="PROMPT", help="New captions; one video each.")],
     negative: Annotated[str | None, typer.Option(metavar="TEXT", help="What the video should not show.")] = None,
     guidance: Annotated[
-        float | None, typer.Option(metavar="X", help="How strongly the prompt acts; 1 is not at all.")
+        float | None, typer.Option(metavar="X", help="How strongly the prompt acts; 1 is no guidance.")
     ] = None,
     steps: Steps = None,
     vary: Annotated[float | None, typer.Option(metavar="S", help="Share of fresh noise in the start, 0 to 1.")] = None,
@@ -88,6 +88,8 @@ def edit(
     talk = Talk(options)
     if output is not None and len(set(prompts)) > 1:
         raise SettingsError("-o takes one prompt", "the videos are in the workspace's edits/; copy them from there")
+    if output is not None and output.is_dir():
+        raise SettingsError(f"{output} is a folder", "-o takes the name of the file to write")
     given = {"negative_prompt": negative, "guidance_scale": guidance, "vary": vary, "seed": seed}
     sampling = without_none(given) | ({"inversion": False} if no_inversion else {})
     flags: Layer = {"sample": sampling, "invert": without_none({"steps": steps}), **options.flags()}
@@ -96,6 +98,8 @@ def edit(
     for prompt in prompts:
         if not prompt.strip():
             raise SettingsError("an empty prompt", "say what the new video shows")
+        if not _is_text(prompt):
+            raise SettingsError("a prompt is not UTF-8 text", "check the terminal's encoding")
     if seed is not None and settings.vary == 0 and settings.inversion:
         talk.warn("a seed changes nothing without --vary or --no-inversion")
     if options.dry_run:
@@ -117,6 +121,11 @@ def edit(
     made.sort(key=lambda one: one.number)
     data = [{"number": one.number, "prompt": one.recipe["prompt"], "video": str(one.video)} for one in made]
     talk.result(data, [short(one.video) for one in made])
+
+
+def _is_text(argument: str) -> bool:
+    """Bytes that are no UTF-8 come from the command line as lone surrogates."""
+    return not any("\ud800" <= character <= "\udfff" for character in argument)
 
 
 def _open(options: Options, talk: Talk, flags: Layer) -> Session:

@@ -10,7 +10,9 @@ from torch import Tensor
 
 from tav.bases import Base
 from tav.ddim import NoiseSchedule
+from tav.errors import SettingsError
 from tav.events import SampleStep
+from tav.inversion import invert
 from tav.nets.inflate import VideoUNet
 from tav.sampling import sample, start_latents
 from tav.settings import SampleSettings
@@ -194,3 +196,16 @@ def test_latents_are_float32_without_graph_and_the_start_is_kept(
         assert event.latents.dtype == torch.float32
         assert not event.latents.requires_grad
     assert torch.equal(start, before)
+
+
+def test_latents_of_an_inversion_with_another_number_of_steps_are_refused(
+    video: VideoUNet, schedule: NoiseSchedule, contexts: list[Tensor], randn: Callable[..., Tensor]
+) -> None:
+    first, second = invert(video, schedule, randn(1, 4, 2, 8, 8, seed=2), contexts[0], 2)
+    for wrong, steps in ((first, 2), (second, 3)):
+        with pytest.raises(SettingsError, match="2-step inversion"):
+            next(sample(video, schedule, wrong, contexts, contexts[0], 1, steps))
+    whole, bare = (
+        list(sample(video, schedule, start, contexts[:1], contexts[0], 1, 2)) for start in (second, second.latents)
+    )
+    assert torch.equal(whole[-1].latents, bare[-1].latents)
