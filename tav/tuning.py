@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tav import ddim
-from tav.errors import CheckpointError
+from tav.errors import CheckpointError, TavError
 from tav.events import NotLearning, TuneStep
 from tav.nets.inflate import VideoUNet, tuned_parameters
 from tav.settings import TuneSettings
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 # Within this many steps every tuned parameter must have a gradient and be moved; the temporal q/k/v get their first one
 # at step 2, because the layer's output starts at zero.
 CHECK_AT = 5
+# The mean over a clip's latents makes gradients of 1e-6, which float16 cannot hold; a power of two costs no accuracy.
+FP16_LOSS_SCALE = 2.0**16
 # What AdamW remembers of each parameter.
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
@@ -86,10 +88,20 @@ def training_loss(
 
 
 def optimise(tuning: Tuning, loss: Tensor) -> Tensor:
-    """One AdamW step on `loss`, gradients clipped to the norm of the settings; returns the norm before clipping."""
+    """One AdamW step on `loss`, gradients clipped to the norm of the settings; returns the norm before clipping.
+
+    Raises TavError, with nothing changed, when the gradient is not finite.
+    """
     tuning.optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
+    scale = FP16_LOSS_SCALE if tuning.video.dtype == torch.float16 else 1.0
+    (loss * scale).backward()
+    if scale != 1:
+        for parameter in tuning.parameters.values():
+            if parameter.grad is not None:
+                parameter.grad /= scale
     norm = nn.utils.clip_grad_norm_(tuning.parameters.values(), tuning.settings.max_grad_norm)
+    if not norm.isfinite():
+        raise TavError(f"the gradient of step {tuning.step + 1} is not finite", "try a lower --lr, or --precision fp32")
     tuning.optimizer.step()
     tuning.step += 1
     return norm

@@ -54,7 +54,8 @@ def _global(
     ] = None,
     device: Annotated[str | None, typer.Option(metavar="NAME", help="auto, cuda, mps or cpu.")] = None,
     precision: Annotated[
-        str | None, typer.Option(metavar="NAME", help="auto, fp32, bf16 or fp16: of the frozen weights; tuned ones are float32.")
+        str | None,
+        typer.Option(metavar="NAME", help="auto, fp32, bf16 or fp16: of the frozen weights; tuned ones are float32."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Results as JSON on stdout.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,

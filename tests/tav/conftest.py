@@ -37,8 +37,10 @@ def base(golden: Path, tiny_base: Path) -> Callable[[str], Base]:
 def make_video(base: Callable[[str], Base]) -> Callable[..., VideoUNet]:
     """`make_video("tiny", ...)`: a network of the test's own; its temporal layers act unless `stirred` is False."""
 
-    def make(name: str = "tiny", *, stirred: bool = True, **options: str | int) -> VideoUNet:
-        video = inflate(copy.deepcopy(base(name).unet), **options)
+    def make(
+        name: str = "tiny", *, stirred: bool = True, dtype: torch.dtype = torch.float32, **options: str | int
+    ) -> VideoUNet:
+        video = inflate(copy.deepcopy(base(name).unet).to(dtype), **options)
         if stirred:
             _stir(video)
         return video
