@@ -94,7 +94,7 @@ def optimise(tuning: Tuning, loss: Tensor) -> Tensor:
     """
     tuning.optimizer.zero_grad(set_to_none=True)
     scale = FP16_LOSS_SCALE if tuning.video.dtype == torch.float16 else 1.0
-    (loss * scale).backward()
+    (loss * scale).backward()  # type: ignore[no-untyped-call]
     if scale != 1:
         for parameter in tuning.parameters.values():
             if parameter.grad is not None:

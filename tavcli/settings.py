@@ -28,7 +28,7 @@ Layer = dict[str, Any]
 class SourceClip(ClipSettings):
     """The clip's file in the workspace, and which frames of it are taken."""
 
-    source: str = Field(description="the clip's file name in the workspace")
+    source: str = Field(min_length=1, pattern=r"^[^\x00]*$", description="the clip's file name in the workspace")
 
 
 class Inversion(InvertSettings):

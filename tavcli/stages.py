@@ -64,9 +64,8 @@ class Stage:
 
 def refuse_other(stage: Stage, provenance: dict[str, Any], hint: str) -> None:
     """Raise CheckpointError when the result that lies in `stage`'s place says that it was made from other inputs."""
-    was = {name: provenance.get(name) for name in stage.inputs}
-    if differ := [f"{name} {old} -> {new}" for name, old, new in differences(was, stage.inputs)]:
-        raise CheckpointError(f"{stage.result_name} was not made for this workspace: {', '.join(differ)}", hint)
+    if others := [name for name, value in stage.inputs.items() if provenance.get(name) != value]:
+        raise CheckpointError(f"{stage.result_name} was made from something else: other {', '.join(others)}", hint)
 
 
 def read_inputs(folder: Path) -> dict[str, Any]:

@@ -155,16 +155,19 @@ TOML: dict[str, tuple[str, tuple[str, ...]]] = {
     "unknown preset": ('preset = "drfat"', ("there is no preset `drfat`", "did you mean `draft`?")),
     "preset of another type": ("preset = 3", ("preset",)),
     "unknown device": ('device = "tpu"', ("device",)),
+    "no clip": ('caption_of = "source"', ("clip: must be given",)),
+    "no source": ("[clip]\nframes = 3 # of the source", ("clip.source: must be given",)),
+    "empty source": ('[clip]\nsource = ""', ("clip.source",)),
+    "impossible source": ('[clip]\nsource = "a\\u0000b"', ("clip.source",)),
 }
 
 
 @pytest.mark.parametrize("kind", TOML)
 def test_a_bad_settings_file(refuses: Call, initial: Path, copy_of: Call, kind: str) -> None:
     folder, (text, words) = copy_of(initial), TOML[kind]
-    lines = (folder / "tav.toml").read_text().split("[clip]")
-    section = text if text.startswith("[") else ""
-    without = lines[1].replace(section.split("\n")[0], "") if section else lines[1]
-    (folder / "tav.toml").write_text(f"{lines[0]}\n{'' if section else text}\n[clip]{without}\n{section}\n")
+    known = f'caption = "x"\nbase = "{Workspace(folder).read()["base"]}"\n'
+    section, clip = text.startswith("["), "" if "source" in text else '[clip]\nsource = "source.mp4"\n'
+    (folder / "tav.toml").write_text(f"{known}{clip}{text}" if section else f"{known}{text}\n{clip}")
     for command in COMMANDS:
         refuses(folder, command, *words)
 
@@ -300,10 +303,8 @@ def test_a_pickle_does_not_run(refuses: Call, with_base: Path, tmp_path: Path, p
         save(weights | {"malice": Malice(tmp_path / "trace")}, pickled)
         refuses(with_base, ["tune"], str(pickled), "nothing in it was run")
         assert not (tmp_path / "trace").exists()
-    with pytest.raises(FileExistsError):  # it would have
-        os.mkdir(tmp_path / "base")  # noqa: PTH102
-    torch.load(pickled, weights_only=False) if False else pickle.loads(pickled.read_bytes())
-    assert (tmp_path / "trace").exists()
+    pickle.loads(pickled.read_bytes())
+    assert (tmp_path / "trace").is_dir(), "it would have run"
 
 
 # --- results
@@ -359,16 +360,14 @@ def test_tuned_weights_of_another_network(refuses: Call, edited: Path, copy_of: 
     refuses(folder, ["edit", "a dog"], "belongs to another network")
 
 
-def test_tuned_weights_of_another_clip(
-    refuses: Call, done: Call, edited: Path, copy_of: Call, tmp_path: Path, settle: Call
-) -> None:
+def test_tuned_weights_of_another_clip(refuses: Call, edited: Path, copy_of: Call) -> None:
     """They fit, so only their provenance tells."""
     folder = copy_of(edited)
     file = only(folder, "tuned/*/attention.safetensors")
     tensors, provenance = read_tensors(file, "tuned")
     save_tensors(file, "tuned", tensors, provenance | {"caption": "another clip"})
-    refuses(folder, ["edit", "a dog"], "attention.safetensors was not made for this workspace", "another clip")
-    refuses(folder, ["invert"], "another clip", "`tav tune --fresh` makes it again")
+    refuses(folder, ["edit", "a dog"], "attention.safetensors was made from something else: other caption")
+    refuses(folder, ["invert"], "other caption", "`tav tune --fresh` makes it again")
 
 
 @pytest.mark.parametrize("spoil", BROKEN)
@@ -382,7 +381,7 @@ def test_inverted_latents_of_another_clip(refuses: Call, done: Call, edited: Pat
     folder = copy_of(edited)
     file = only(folder, "inverted/*/latents.safetensors")
     save_tensors(file, "latents", {"latents": torch.zeros(1, 4, 3, 8, 8)}, {"clip": "another"})
-    refuses(folder, ["edit", "a dog"], "latents.safetensors was not made for this workspace", "is made again")
+    refuses(folder, ["edit", "a dog"], "latents.safetensors was made from something else", "is made again")
     shutil.rmtree(file.parent)
     done(folder, "edit", "a dog")
 
@@ -437,9 +436,10 @@ def test_a_seed_that_changes_nothing(done: Call, edited: Path, copy_of: Call) ->
 # --- anything at all in tav.toml
 
 SECTIONS = ["clip", "tune", "invert", "sample", "nonsense"]
-NAMES = st.sampled_from(
-    ["caption", "base", "preset", "device", "precision", "frame_attention", "steps", "stepz", "fps", "stride", "size"]
-    + ["frames", "start", "fit", "source", "learning_rate", "scope", "check", "vary", "seed", "", "a.b", '"']
+NAMES = st.one_of(
+    st.sampled_from(["caption", "base", "preset", "device", "precision", "frame_attention", "steps", "stepz", "fps"]),
+    st.sampled_from(["stride", "size", "frames", "start", "fit", "source", "learning_rate", "scope", "check", "vary"]),
+    st.sampled_from(["seed", "", "a.b", '"']),
 )
 VALUES = st.one_of(
     st.sampled_from(["3", "0.5", "true", '"x"', '"uniform"', "[32, 32]", "[]", "{}", "nan", "1979-05-27", '"\\u0000"']),

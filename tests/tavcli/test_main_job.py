@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import select
+import shlex
 import shutil
 import time
 from collections.abc import Callable
@@ -174,7 +175,7 @@ def test_the_inversion_is_checked_once(done: Call, tuned: Path, copy_of: Call, s
     said = done(folder, "--json", "invert")
     score = json.loads(only_file(folder, "inverted").with_name("check.json").read_text())
     assert said.json().items() >= {"stage": "inverted", **score}.items()
-    assert 0 < score["psnr"]
+    assert score["psnr"] > 0
     before = snapshot(folder)
     assert "nothing to do" in done(folder, "invert").err
     assert snapshot(folder) == before
@@ -229,9 +230,7 @@ def test_ls_and_show_answer_in_json(done: Call, edited: Path) -> None:
     assert state["settings"]["tune"]["steps"] == 6
 
 
-def test_the_command_that_show_prints_makes_the_same_edit(tav: Call, done: Call, edited: Path, copy_of: Call) -> None:
-    import shlex
-
+def test_the_command_that_show_prints_makes_the_same_edit(done: Call, edited: Path, copy_of: Call) -> None:
     folder = copy_of(edited)
     flags = ["--guidance", 7.123456789, "--vary", 0.123456789, "--seed", 5, "--negative", "it's blurry"]
     done(folder, "edit", *flags, "--", "-- a 'quoted' cat")

@@ -1,0 +1,309 @@
+"""Stopped or killed at any moment, the same command goes on and its results equal, byte for byte, an uninterrupted run.
+
+TAV_KILLS sets how many moments of each command are tried with `kill -9`.
+"""
+
+import json
+import os
+import pty
+import random
+import select
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from tav.checkpoint import read_tensors
+from tav.events import InvertStep, SampleStep, TuneStep
+from tav.settings import SampleSettings
+from tavcli import runner
+from tavcli.interrupts import Interrupted, Interrupts, interrupts
+from tavcli.session import Session
+from tavcli.workspace import Workspace
+
+Call = Callable[..., Any]
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+KILLS = int(os.environ.get("TAV_KILLS", "2"))
+COMMANDS = {"tune": ["tune"], "invert": ["invert"], "edit": ["edit", "a cat is skiing", "a dog is skiing"]}
+# What is there when a command's first save is done.
+SAVED = {
+    "tune": "tuned/*/state.safetensors",
+    "invert": "inverted/*/partial.safetensors",
+    "edit": "edits/*/partial.safetensors",
+}
+
+
+class Uninterrupted(NamedTuple):
+    """A command's run to its end: the workspace before and after, and how long it took as a process."""
+
+    before: Path
+    after: Path
+    seconds: float
+
+
+@pytest.fixture(scope="module")
+def runs(
+    tmp_path_factory: pytest.TempPathFactory, initial: Path, settle: Call, process: Call
+) -> dict[str, Uninterrupted]:
+    """One process after the other, with steps on both sides of a save (every 50)."""
+    runs, before = {}, Path(shutil.copytree(initial, tmp_path_factory.mktemp("run") / "clip"))
+    settle(before, {"tune": {"steps": 120}, "invert": {"steps": 60, "check": True}})
+    for name, command in COMMANDS.items():
+        after = Path(shutil.copytree(before, tmp_path_factory.mktemp("run") / "clip"))
+        began = time.monotonic()
+        said = process(after, *command)
+        assert said.code == 0, said.err
+        runs[name] = Uninterrupted(before, after, time.monotonic() - began)
+        before = after
+    return runs
+
+
+@pytest.fixture
+def equals(results: Call) -> Callable[[Path, Path], None]:
+    """Asserts that two workspaces hold the same bytes, and nothing temporary."""
+
+    def check(folder: Path, other: Path) -> None:
+        left = [path for path in folder.rglob("*") if path.name.startswith(".tmp-") or "partial" in path.name]
+        assert left == []
+        assert list(folder.glob(".locks/*.json")) == []
+        found, wanted = results(folder), results(other)
+        assert found.keys() == wanted.keys()
+        assert [name for name in found if found[name] != wanted[name]] == []
+        assert len(list(folder.glob("edits/*/made.json"))) == len(list(other.glob("edits/*/made.json")))
+
+    return check
+
+
+# --- the handler
+
+
+@pytest.fixture
+def installed(own_handlers: None) -> Iterator[list[str]]:
+    """What is said while signals are handled."""
+    assert own_handlers is None
+    said: list[str] = []
+    interrupts.install(lambda: said.append("wait"))
+    yield said
+    interrupts.pending = False
+
+
+def deferring(*signals: signal.Signals, reached: list[str], then: type[BaseException] | None = None) -> None:
+    with interrupts.deferred():
+        for number in signals:
+            assert not reached or interrupts.pending
+            signal.raise_signal(number)
+            reached.append(number.name)
+        if then:
+            raise then
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_stops_at_once(installed: list[str], number: signal.Signals) -> None:
+    with pytest.raises(Interrupted):
+        signal.raise_signal(number)
+    assert installed == []
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_in_a_long_loop_it_is_noted_and_never_forgotten(installed: list[str], number: signal.Signals) -> None:
+    reached: list[str] = []
+    with pytest.raises(Interrupted):
+        deferring(number, reached=reached)
+    assert (reached, installed) == ([number.name], ["wait"])
+
+
+def test_a_second_signal_stops_at_once(installed: list[str]) -> None:
+    reached: list[str] = []
+    with pytest.raises(Interrupted):
+        deferring(signal.SIGINT, signal.SIGTERM, reached=reached)
+    assert (reached, installed) == (["SIGINT"], ["wait"])
+
+
+def test_an_error_inside_goes_first(installed: list[str]) -> None:
+    with pytest.raises(ZeroDivisionError):
+        deferring(signal.SIGINT, reached=[], then=ZeroDivisionError)
+    assert installed == ["wait"]
+
+
+def test_what_is_ignored_stays_ignored(own_handlers: None) -> None:
+    """`nohup`."""
+    assert own_handlers is None
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    Interrupts().install(lambda: None)
+    signal.raise_signal(signal.SIGHUP)
+
+
+# --- stopped at a known step
+
+
+def stop_at(events: Iterator[Any], kind: type, step: int, number: signal.Signals, index: int = 0) -> None:
+    """Follow a run and send a signal when this step (of the prompt with this index) is done."""
+
+    def follow() -> None:
+        for event in events:
+            if isinstance(event, kind) and (event.step, getattr(event, "index", 0)) == (step, index):
+                os.kill(os.getpid(), number)
+
+    with pytest.raises(Interrupted):
+        follow()
+
+
+def step_of(file: Path, kind: str) -> int:
+    tensors, provenance = read_tensors(file, kind)
+    return int(tensors["step"]) if kind == "state" else int(provenance["done"])
+
+
+def only(folder: Path, pattern: str) -> Path:
+    (found,) = folder.glob(pattern)
+    return found
+
+
+@pytest.mark.parametrize(("number", "step"), list(zip(SIGNALS, (1, 3, 6), strict=True)))
+def test_tuning_goes_on_from_the_step_it_reached(
+    installed: list[str], done: Call, equals: Call, initial: Path, tuned: Path, copy_of: Call, number: Any, step: int
+) -> None:
+    folder = copy_of(initial)
+    stop_at(runner.tune(Session(Workspace(folder), {})), TuneStep, step, number)
+    assert installed == ["wait"]
+    assert step_of(only(folder, SAVED["tune"]), "state") == step
+    log = [json.loads(line)["step"] for line in only(folder, "tuned/*/steps.jsonl").read_text().splitlines()]
+    assert log == list(range(1, step + 1))
+    assert not list(folder.glob("tuned/*/attention.safetensors"))
+    assert f"going on from step {step} of" in done(folder, "tune").err
+    equals(folder, tuned)
+
+
+@pytest.mark.parametrize("step", [1, 3])
+def test_an_inversion_goes_on(
+    installed: list[str], done: Call, equals: Call, tuned: Path, edited: Path, copy_of: Call, step: int
+) -> None:
+    folder = copy_of(tuned)
+    stop_at(runner.invert(Session(Workspace(folder), {}), 4, check=False), InvertStep, step, signal.SIGTERM)
+    assert installed == ["wait"]
+    assert step_of(only(folder, SAVED["invert"]), "latents") == step
+    done(folder, "invert")
+    done(folder, "edit", "a cat is skiing")
+    equals(folder, edited)
+
+
+@pytest.mark.parametrize("step", [1, 4])
+def test_the_check_goes_on(
+    installed: list[str], done: Call, equals: Call, edited: Path, copy_of: Call, tmp_path: Path, settle: Call, step: int
+) -> None:
+    folder = copy_of(edited)
+    settle(folder, {"invert": {"check": True}})
+    whole = Path(shutil.copytree(folder, tmp_path / "whole"))
+    stop_at(runner.invert(Session(Workspace(folder), {}), 4, check=True), SampleStep, step, signal.SIGTERM)
+    assert installed == ["wait"]
+    assert step_of(only(folder, "inverted/*/check-partial.safetensors"), "latents") == step
+    for one in (folder, whole):
+        done(one, "invert")
+    equals(folder, whole)
+
+
+@pytest.mark.parametrize("prompts", [["a cat is skiing"], ["a dog is skiing", "a cat is skiing"]])
+@pytest.mark.parametrize("step", [1, 4])
+def test_an_edit_goes_on(
+    installed: list[str], done: Call, edited: Path, copy_of: Call, prompts: list[str], step: int
+) -> None:
+    folder = copy_of(edited)
+    shutil.rmtree(folder / "edits")
+    session = Session(Workspace(folder), {})
+    events = runner.edit(session, prompts, session.settings.sample, 4)
+    stop_at(events, SampleStep, step, signal.SIGHUP)
+    assert installed == ["wait"]
+    assert step_of(only(folder, SAVED["edit"]), "latents") == step
+    assert [row["state"] for row in done(folder, "--json", "ls").json()] == ["unfinished"] * len(prompts)
+    said = done(folder, "--json", "edit", *prompts)
+    assert [row["prompt"] for row in said.json()] == prompts
+    assert not list(folder.rglob("*partial*"))
+    video = only(folder, "edits/*-a-cat-is-skiing/video.mp4")
+    assert video.read_bytes() == only(edited, "edits/*/video.mp4").read_bytes()
+
+
+def test_stopped_between_two_prompts(installed: list[str], done: Call, edited: Path, copy_of: Call) -> None:
+    folder = copy_of(edited)
+    shutil.rmtree(folder / "edits")
+    session = Session(Workspace(folder), {})
+    prompts = ["a cat is skiing", "a dog is skiing"]
+    stop_at(runner.edit(session, prompts, SampleSettings(), 4), SampleStep, 2, signal.SIGINT, index=1)
+    assert installed == ["wait"]
+    assert [row["state"] for row in done(folder, "--json", "ls").json()] == ["done", "unfinished"]
+    assert "edit 1 is this very recipe" in done(folder, "edit", *prompts).err
+    assert [row["state"] for row in done(folder, "--json", "ls").json()] == ["done", "done"]
+
+
+# --- stopped from outside
+
+
+def wait_for(folder: Path, pattern: str, child: "subprocess.Popen[str] | None" = None) -> None:
+    end = time.monotonic() + 120
+    while not list(folder.glob(pattern)):
+        assert time.monotonic() < end
+        assert child is None or child.poll() is None, child.stderr.read() if child.stderr else ""
+        time.sleep(0.005)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "number"), list(zip(COMMANDS, SIGNALS, strict=True)))
+def test_a_signal_is_exit_code_130_and_the_same_command_goes_on(
+    runs: dict[str, Uninterrupted], start: Call, done: Call, equals: Call, copy_of: Call, name: str, number: Any
+) -> None:
+    run = runs[name]
+    folder = copy_of(run.before)
+    child = start(folder, *COMMANDS[name])
+    wait_for(folder, SAVED[name], child)
+    child.send_signal(number)
+    out, err = child.communicate(timeout=60)
+    assert (child.returncode, out) == (130, ""), err
+    assert err.endswith("interrupted\n  the same command goes on where it was\n")
+    assert not list(folder.rglob(".tmp-*"))
+    saved = only(folder, SAVED[name])
+    assert step_of(saved, "state" if name == "tune" else "latents") >= 50
+    done(folder, *COMMANDS[name])
+    equals(folder, run.after)
+
+
+@pytest.mark.slow
+def test_a_terminal_that_goes_away_loses_nothing(
+    runs: dict[str, Uninterrupted], tav_command: list[str], done: Call, equals: Call, copy_of: Call
+) -> None:
+    """Its SIGHUP comes when nothing can be said any more; the step is saved all the same."""
+    run = runs["tune"]
+    folder = copy_of(run.before)
+    child, master = pty.fork()
+    if child == 0:
+        os.chdir(folder)
+        os.execv(tav_command[0], [*tav_command, "tune"])
+    while not list(folder.glob(SAVED["tune"])):
+        if select.select([master], [], [], 0.01)[0]:
+            os.read(master, 4096)
+    os.close(master)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 130
+    assert step_of(only(folder, SAVED["tune"]), "state") > 50
+    assert not list(folder.glob("tuned/*/attention.safetensors"))
+    done(folder, "tune")
+    equals(folder, run.after)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", range(KILLS))
+@pytest.mark.parametrize("name", COMMANDS)
+def test_killed_at_any_moment(
+    runs: dict[str, Uninterrupted], start: Call, done: Call, equals: Call, copy_of: Call, name: str, moment: int
+) -> None:
+    """Moments are drawn one from each of KILLS equal parts of the run, start-up and end included."""
+    run = runs[name]
+    folder = copy_of(run.before)
+    delay = (moment + random.Random(f"{name} {moment}").random()) / KILLS * run.seconds
+    child = start(folder, *COMMANDS[name])
+    time.sleep(delay)
+    child.kill()
+    child.communicate()
+    done(folder, *COMMANDS[name])
+    equals(folder, run.after)
