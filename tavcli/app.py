@@ -90,6 +90,8 @@ def run(arguments: list[str]) -> int:
         sys.stderr.close()
         return 1
     except OSError as error:
+        if interrupts.pending:  # the terminal went away, and with it the place for a last word
+            return 130
         _complain(
             f"error: {error.filename or 'input or output'}: {error.strerror or error}", "nothing half-written is left"
         )

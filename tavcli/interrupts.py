@@ -42,11 +42,10 @@ class Interrupts:
             raise Interrupted
 
     def _handle(self, *_: Any) -> None:
-        if self._deferring and not self.pending:
-            self.pending = True
-            self._say()
-            return
-        raise Interrupted
+        first, self.pending = not self.pending, True
+        if not (self._deferring and first):
+            raise Interrupted
+        self._say()
 
 
 interrupts = Interrupts()

@@ -121,19 +121,24 @@ def _forget_shorter(stage: Stage) -> None:
 
 def invert(session: Session, steps: int, check: bool) -> Iterator[RunEvent]:
     """Make the inverted latents, and check them if asked and not yet done. Needs fresh tuned weights."""
+    from tav.checkpoint import save_tensors
+
     stage = session.inverted(steps)
     with locked(session.workspace, f"inverted-{stage.key}"):
         remove_leftovers(stage.folder)
-        if stage.state != "fresh":
-            yield from _invert(session, stage, steps)
-        (stage.folder / PARTIAL).unlink(missing_ok=True)
+        fresh = stage.state == "fresh"
+        latents = _inverted_latents(stage) if fresh else (yield from _invert(session, stage, steps))
         if check and not (stage.folder / CHECK).is_file():
-            yield from _check(session, stage, steps)
+            yield from _check(session, stage, latents, steps)
+        if not fresh:
+            # Only now, so that a check which was interrupted is not forgotten by the next `tav edit`.
+            save_tensors(stage.result, "latents", {"latents": latents}, _provenance(session, stage))
+        (stage.folder / PARTIAL).unlink(missing_ok=True)
         if (stage.folder / CHECK).is_file():
             (stage.folder / CHECK_PARTIAL).unlink(missing_ok=True)
 
 
-def _invert(session: Session, stage: Stage, steps: int) -> Iterator[RunEvent]:
+def _invert(session: Session, stage: Stage, steps: int) -> "Generator[RunEvent, None, Tensor]":
     from tav.checkpoint import save_tensors
     from tav.inversion import invert as run
 
@@ -146,10 +151,11 @@ def _invert(session: Session, stage: Stage, steps: int) -> Iterator[RunEvent]:
     yield Begin("inversion", steps, done)
     events = run(session.video, session.schedule, start, context, steps, done=done)
     inverted = yield from _kept(session, events, partial, start)
-    save_tensors(stage.result, "latents", {"latents": inverted}, _provenance(session, stage))
+    save_tensors(partial, "latents", {"latents": inverted}, {"done": steps})
+    return inverted
 
 
-def _check(session: Session, stage: Stage, steps: int) -> Iterator[RunEvent]:
+def _check(session: Session, stage: Stage, latents: "Tensor", steps: int) -> Iterator[RunEvent]:
     """Sample the clip back (empty prompt, no guidance) and compare, beside what the VAE alone loses."""
     from tav.metrics import psnr
     from tav.sampling import sample
@@ -159,11 +165,11 @@ def _check(session: Session, stage: Stage, steps: int) -> Iterator[RunEvent]:
     (context,) = yield from session.contexts([""])
     yield from session.load_tuned()
     partial = stage.folder / CHECK_PARTIAL
-    start, done = _partial(partial) or (_inverted_latents(stage), 0)
+    start, done = _partial(partial) or (latents, 0)
     yield Begin("reconstruction check", steps, done)
     events = sample(session.video, session.schedule, start, [context], context, 1, steps, done=done)
     sampled = yield from _kept(session, events, partial, start)
-    coded, again = yield from session.decoded([encoded.mean, sampled], "the reconstruction")
+    coded, again = yield from session.decoded({"the clip": encoded.mean, "the reconstruction": sampled})
     frames = session.content(session.clip.frames)
     result = Checked(psnr(frames, again), psnr(frames, coded), stage.folder / "sheet.png")
     rows = [("source", frames), (f"reconstruction, {result.psnr:.1f} dB", again)]
@@ -238,6 +244,7 @@ def _edit(session: Session, group: list[Edit], settings: SampleSettings, steps: 
     *contexts, negative = yield from session.contexts([*prompts, settings.negative_prompt])
     yield from session.load_tuned()
     if settings.inversion:
+        (session.inverted(steps).folder / PARTIAL).unlink(missing_ok=True)  # a kill may have left it
         like = _inverted_latents(session.inverted(steps))
     else:
         like = (yield from session.encoded()).mean  # only its shape counts
@@ -259,7 +266,7 @@ def _finish(session: Session, one: Edit, latents: "Tensor", seconds: float) -> I
 
     recipe = one.recipe
     save_tensors(one.partial, "latents", {"latents": latents}, {"done": recipe["steps"]})
-    (frames,) = yield from session.decoded([latents], f"edit {one.number}")
+    (frames,) = yield from session.decoded({f"edit {one.number}": latents})
     source = session.content(session.clip.frames)
     contact_sheet(one.sheet, [(recipe["caption"], source), (recipe["prompt"], frames)])
     write_text(one.folder / "made.json", json.dumps(_made(session, seconds), indent=1))

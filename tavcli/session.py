@@ -201,14 +201,15 @@ class Session:
                 save_tensors(place(prompt), "text", {"context": self._texts[prompt]}, {"prompt": prompt})
         return [self._texts[prompt] for prompt in prompts]
 
-    def decoded(self, latents: "list[Tensor]", what: str) -> "Generator[RunEvent, None, list[Any]]":
-        """Frames (f h w 3) uint8, letterbox bars cut off, for each of the latents."""
+    def decoded(self, latents: "dict[str, Tensor]") -> "Generator[RunEvent, None, list[Any]]":
+        """Frames (f h w 3) uint8, letterbox bars cut off, for each of the latents; their names are for people."""
         from tav.bases import decode_latents, load_vae, to_uint8
 
-        vae, decoded = load_vae(self.parts, self.device, self.dtype), []
-        for one in latents:
-            yield Begin(f"decoding {what}", one.shape[2])
-            with self.memory():
+        decoded = []
+        with self.memory():
+            vae = load_vae(self.parts, self.device, self.dtype)
+            for what, one in latents.items():
+                yield Begin(f"decoding {what}", one.shape[2])
                 decoded.append(self.content(to_uint8((yield from decode_latents(vae, one)))))
         return decoded
 
@@ -223,7 +224,9 @@ class Session:
 
         try:
             yield
-        except (torch.OutOfMemoryError, MemoryError):
-            raise DeviceMemoryError(
-                f"out of memory on {self.device}", "use fewer frames, a smaller size, or the preset low-memory"
-            ) from None
+        except (RuntimeError, MemoryError) as error:
+            # Only CUDA has an error class of its own for this.
+            if not isinstance(error, (torch.OutOfMemoryError, MemoryError)) and "memory" not in str(error):
+                raise
+            hint = "set recompute = true under [tune] in tav.toml, or take fewer frames or a smaller size"
+            raise DeviceMemoryError(f"out of memory on {self.device}", hint) from None

@@ -194,7 +194,7 @@ def copy_of(tmp_path: Path) -> Callable[[Path], Path]:
     return lambda folder: Path(shutil.copytree(folder, tmp_path / "clip"))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def settle() -> Callable[..., None]:
     """`settle(folder, {"tune": {"steps": 9}})`: change its tav.toml."""
     return lambda folder, values: Workspace(folder).remember(values) and None

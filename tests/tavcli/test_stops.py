@@ -52,7 +52,7 @@ def runs(
 ) -> dict[str, Uninterrupted]:
     """One process after the other, with steps on both sides of a save (every 50)."""
     runs, before = {}, Path(shutil.copytree(initial, tmp_path_factory.mktemp("run") / "clip"))
-    settle(before, {"tune": {"steps": 120}, "invert": {"steps": 60, "check": True}})
+    settle(before, {"tune": {"steps": 80}, "invert": {"steps": 55, "check": True}})
     for name, command in COMMANDS.items():
         after = Path(shutil.copytree(before, tmp_path_factory.mktemp("run") / "clip"))
         began = time.monotonic()
@@ -203,6 +203,21 @@ def test_the_check_goes_on(
     assert step_of(only(folder, "inverted/*/check-partial.safetensors"), "latents") == step
     for one in (folder, whole):
         done(one, "invert")
+    equals(folder, whole)
+
+
+@pytest.mark.parametrize("kind", [InvertStep, SampleStep])
+def test_an_edit_does_not_forget_the_check_it_began(
+    installed: list[str], done: Call, equals: Call, tuned: Path, copy_of: Call, tmp_path: Path, settle: Call, kind: type
+) -> None:
+    folder = copy_of(tuned)
+    settle(folder, {"invert": {"check": True}})
+    whole = Path(shutil.copytree(folder, tmp_path / "whole"))
+    stop_at(runner.invert(Session(Workspace(folder), {}), 4, check=True), kind, 2, signal.SIGINT)
+    assert installed == ["wait"]
+    for one in (folder, whole):
+        done(one, "edit", "a cat is skiing")
+    assert only(folder, "inverted/*/check.json").is_file()
     equals(folder, whole)
 
 
