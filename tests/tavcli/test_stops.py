@@ -52,7 +52,7 @@ def runs(
 ) -> dict[str, Uninterrupted]:
     """One process after the other, with steps on both sides of a save (every 50)."""
     runs, before = {}, Path(shutil.copytree(initial, tmp_path_factory.mktemp("run") / "clip"))
-    settle(before, {"tune": {"steps": 80}, "invert": {"steps": 55, "check": True}})
+    settle(before, {"tune": {"steps": 80}, "invert": {"steps": 52, "check": True}})
     for name, command in COMMANDS.items():
         after = Path(shutil.copytree(before, tmp_path_factory.mktemp("run") / "clip"))
         began = time.monotonic()
