@@ -1,6 +1,7 @@
 """Files appear whole or not at all: write a temporary sibling, fsync, rename."""
 
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 TEMPORARY = ".tmp-"
+_TEMPORARY_NAME = re.compile(re.escape(TEMPORARY) + r"([0-9]+)-[0-9a-f]{8}(\.|$)")
 
 
 @contextmanager
@@ -43,13 +45,18 @@ def temporary_sibling(path: Path) -> Path:
     return path.with_name(f"{TEMPORARY}{os.getpid()}-{uuid.uuid4().hex[:8]}{path.suffix}")
 
 
+def is_leftover(path: Path) -> bool:
+    """Is this a temporary file or folder of a process that is no more?"""
+    owner = _TEMPORARY_NAME.match(path.name)
+    # A process that has our own number is one before us: we do not look while we write.
+    return owner is not None and (int(owner[1]) == os.getpid() or not _is_running(int(owner[1])))
+
+
 def remove_leftovers(folder: Path) -> None:
     """Remove what killed processes left half-written in `folder` (not in its subfolders)."""
     for path in folder.glob(f"{TEMPORARY}*"):
-        owner = path.name.removeprefix(TEMPORARY).split("-")[0]
-        if owner.isdecimal() and int(owner) != os.getpid() and _is_running(int(owner)):
-            continue
-        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+        if is_leftover(path):
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def _is_running(process: int) -> bool:

@@ -5,6 +5,8 @@ Latents and resume states are safetensors too: nothing here is ever a pickle.
 """
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,19 @@ def save_tensors(path: Path, kind: str, tensors: dict[str, Tensor], provenance: 
 
 def read_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read what `save_tensors` wrote. Raises CheckpointError for unreadable files and those of another kind."""
+    with _opened(path, kind) as (file, provenance):
+        names = file.keys()  # the file itself is no dict
+        return {name: file.get_tensor(name) for name in names}, provenance
+
+
+def read_provenance(path: Path, kind: str) -> dict[str, Any]:
+    """The provenance in such a file, without its tensors. Raises CheckpointError as `read_tensors`."""
+    with _opened(path, kind) as (_, provenance):
+        return provenance
+
+
+@contextmanager
+def _opened(path: Path, kind: str) -> Iterator[tuple[Any, dict[str, Any]]]:
     try:
         with safe_open(path, "pt") as file:
             written = json.loads((file.metadata() or {}).get(FORMAT, "{}"))
@@ -38,8 +53,7 @@ def read_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, An
                 raise CheckpointError(
                     f"{path.name} is not tav's own (no `{kind}` of format {FORMAT})", f"remove {path}"
                 )
-            names = file.keys()  # the file itself is no dict
-            return {name: file.get_tensor(name) for name in names}, written["provenance"]
+            yield file, written["provenance"]
     except (SafetensorError, OSError, ValueError, KeyError, AttributeError) as error:
         reason = str(error).splitlines()[0]
         raise CheckpointError(f"{path.name} cannot be read: {reason}", f"remove {path} and it is made again") from None

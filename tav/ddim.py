@@ -10,24 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tav.errors import BaseModelError, SettingsError
-
-# What the scheduler config of a Stable Diffusion base means where it is silent: SD's values, not a library's defaults.
-_SD = {
-    "num_train_timesteps": 1000,
-    "beta_start": 0.00085,
-    "beta_end": 0.012,
-    "beta_schedule": "scaled_linear",
-    "trained_betas": None,
-    "prediction_type": "epsilon",
-    "set_alpha_to_one": False,
-    "steps_offset": 1,
-}
-_REFUSED = {
-    "clip_sample": "clips its predictions, which is for pixels, not latents",
-    "rescale_betas_zero_snr": "rescales its betas to zero terminal SNR, where DDIM inversion is not defined",
-    "thresholding": "thresholds its predictions, which is for pixels, not latents",
-}
+from tav.errors import SettingsError
+from tav.schema import SchedulerConfig, read_config
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,22 +28,12 @@ class NoiseSchedule:
     prediction_type: str
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> "NoiseSchedule":
+    def from_config(cls, config: dict[str, Any] | SchedulerConfig) -> "NoiseSchedule":
         """Read a diffusers `scheduler_config.json` of any class. Raises BaseModelError for what DDIM cannot follow."""
-        for name, why in _REFUSED.items():
-            if config.get(name):
-                raise BaseModelError(
-                    f"the base's scheduler {why} ({name})", f"set {name} to false if that is a mistake"
-                )
-        known = {name: config.get(name, default) for name, default in _SD.items()}
-        if known["prediction_type"] not in ("epsilon", "v_prediction"):
-            raise BaseModelError(
-                f"the base predicts `{known['prediction_type']}`; only epsilon and v_prediction are known",
-                "choose another base",
-            )
+        known = read_config(SchedulerConfig, config, "scheduler_config.json")
         alphas_cumprod = torch.cumprod(1.0 - _betas(known), dim=0)
-        final = torch.tensor(1.0) if known["set_alpha_to_one"] else alphas_cumprod[0]
-        return cls(alphas_cumprod, final, int(known["steps_offset"]), str(known["prediction_type"]))
+        final = torch.tensor(1.0) if known.set_alpha_to_one else alphas_cumprod[0]
+        return cls(alphas_cumprod, final, known.steps_offset, known.prediction_type)
 
     def spacing(self, num_steps: int) -> int:
         """How many training timesteps one of `num_steps` steps covers."""
@@ -81,15 +55,13 @@ class NoiseSchedule:
         return self.alphas_cumprod[t] if t >= 0 else self.final_alpha_cumprod
 
 
-def _betas(config: dict[str, Any]) -> Tensor:
-    steps, start, end = config["num_train_timesteps"], config["beta_start"], config["beta_end"]
-    if config["trained_betas"] is not None:
-        return torch.tensor(config["trained_betas"], dtype=torch.float32)
-    if config["beta_schedule"] == "scaled_linear":
-        return torch.linspace(start**0.5, end**0.5, steps, dtype=torch.float32) ** 2
-    if config["beta_schedule"] == "linear":
+def _betas(config: SchedulerConfig) -> Tensor:
+    steps, start, end = config.num_train_timesteps, config.beta_start, config.beta_end
+    if config.trained_betas is not None:
+        return torch.tensor(config.trained_betas, dtype=torch.float32)
+    if config.beta_schedule == "linear":
         return torch.linspace(start, end, steps, dtype=torch.float32)
-    raise BaseModelError(f"the base's beta schedule `{config['beta_schedule']}` is not known", "choose another base")
+    return torch.linspace(start**0.5, end**0.5, steps, dtype=torch.float32) ** 2
 
 
 def add_noise(schedule: NoiseSchedule, latents: Tensor, noise: Tensor, t: int) -> Tensor:

@@ -35,7 +35,7 @@ class ClipSettings(Settings):
     stride: int | Literal["uniform"] | None = Field(
         default=None, description="every K-th frame, or `uniform` over the clip"
     )
-    fps: float | None = Field(default=None, gt=0, le=1000, description="frames a second, instead of a stride")
+    fps: float | None = Field(default=None, ge=0.01, le=1000, description="frames a second, instead of a stride")
     size: Size | None = Field(default=None, description="width and height of the network's pictures, in pixels")
     fit: Literal["crop", "letterbox"] = Field(
         default="crop", description="cut off what does not fit, or add bars; never squash"
@@ -105,6 +105,7 @@ _PLAIN = {
     "bool_type": "must be true or false",
     "tuple_type": "must be a pair such as [512, 512]",
     "string_too_short": "must not be empty",
+    "string_pattern_mismatch": "must not be empty",
     "model_type": "must be a table of settings",
 }
 
@@ -132,7 +133,8 @@ def _explained(kind: type[Settings], problem: Any, where: str) -> SettingsError:
     message = message[0].lower() + message[1:]
     given = "" if problem["type"] in ("missing", "value_error") else f", not {problem['input']!r:.80}"
     return SettingsError(
-        f"{where}: {name + ': ' if name else ''}{message}{given}", "see docs/settings.md for every setting"
+        f"{where}: {name + ': ' if name else ''}{message}{given}",
+        "`tav show` prints the settings in force; docs/settings.md explains them",
     )
 
 

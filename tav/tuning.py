@@ -87,23 +87,21 @@ def training_loss(
     return F.mse_loss(prediction.float(), ddim.training_target(schedule, latents, noise, t).float())
 
 
-def optimise(tuning: Tuning, loss: Tensor) -> Tensor:
+def optimise(tuning: Tuning, loss: Tensor, scale: float = 1.0) -> Tensor:
     """One AdamW step on `loss`, gradients clipped to the norm of the settings; returns the norm before clipping.
 
-    Raises TavError, with nothing changed, when the gradient is not finite.
+    The backward pass runs on `scale` times the loss. If a gradient is not finite nothing is changed.
     """
     tuning.optimizer.zero_grad(set_to_none=True)
-    scale = FP16_LOSS_SCALE if tuning.video.dtype == torch.float16 else 1.0
     (loss * scale).backward()  # type: ignore[no-untyped-call]
     if scale != 1:
         for parameter in tuning.parameters.values():
             if parameter.grad is not None:
                 parameter.grad /= scale
     norm = nn.utils.clip_grad_norm_(tuning.parameters.values(), tuning.settings.max_grad_norm)
-    if not norm.isfinite():
-        raise TavError(f"the gradient of step {tuning.step + 1} is not finite", "try a lower --lr, or --precision fp32")
-    tuning.optimizer.step()
-    tuning.step += 1
+    if norm.isfinite():
+        tuning.optimizer.step()
+        tuning.step += 1
     return norm
 
 
@@ -121,14 +119,32 @@ def tune(
     with learning(tuning):
         while tuning.step < tuning.settings.steps:
             posterior_noise, noise, t = _draw(tuning, mean, len(schedule.alphas_cumprod))
-            loss = training_loss(tuning.video, schedule, mean + std * posterior_noise, noise, t, context)
             before = check.before() if check else {}
-            norm = optimise(tuning, loss)
+            loss, norm = _step(tuning, schedule, mean + std * posterior_noise, noise, t, context)
             yield TuneStep(tuning.step, tuning.settings.steps, loss.item(), norm.item())
             if check and check.finished(before):
                 if failure := check.failure():
                     yield failure
                 check = None
+
+
+def _step(
+    tuning: Tuning, schedule: ddim.NoiseSchedule, latents: Tensor, noise: Tensor, t: int, context: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Optimise once and return (loss, gradient norm). In float16 a loss scaled too far is scaled less.
+
+    Every step starts from the same scale, so that a run has no state for it. Raises TavError when nothing helps.
+    """
+    scale = FP16_LOSS_SCALE if tuning.video.dtype == torch.float16 else 1.0
+    while True:
+        loss = training_loss(tuning.video, schedule, latents, noise, t, context)
+        norm = optimise(tuning, loss, scale)
+        if norm.isfinite():
+            return loss, norm
+        if scale <= 1:
+            number = tuning.step + 1
+            raise TavError(f"the gradient of step {number} is not finite", "try a lower --lr, or --precision fp32")
+        scale /= 4
 
 
 def _draw(tuning: Tuning, like: Tensor, num_timesteps: int) -> tuple[Tensor, Tensor, int]:

@@ -1,5 +1,6 @@
 """The command line: global flags, the commands, and the one door that every error goes through."""
 
+import os
 import sys
 import time
 import traceback
@@ -70,6 +71,8 @@ def _global(
 
 def main() -> None:
     """Entry point of `tav`."""
+    # Waiting threads that spin make torch several times slower where cores are shared; read once, when it is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     sys.exit(run(sys.argv[1:]))
 
 
@@ -80,8 +83,8 @@ def run(arguments: list[str]) -> int:
         app(globals_first(arguments), prog_name="tav")
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else int(bool(stop.code))
-    except (Interrupted, KeyboardInterrupt):
-        _complain("interrupted", "the same command goes on where it was")
+    except (Interrupted, KeyboardInterrupt) as stop:
+        _complain("interrupted", str(stop) or "the same command goes on where it was")
         return 130
     except TavError as error:
         _complain(f"error: {error.message}", error.hint)
@@ -93,7 +96,8 @@ def run(arguments: list[str]) -> int:
         if interrupts.pending:  # the terminal went away, and with it the place for a last word
             return 130
         _complain(
-            f"error: {error.filename or 'input or output'}: {error.strerror or error}", "nothing half-written is left"
+            f"error: {error.filename or 'input or output'}: {error.strerror or error}",
+            "check the path, its permissions and the free space; nothing half-written is left",
         )
         return 1
     except Exception as error:  # a bug: keep what is needed to mend it

@@ -99,7 +99,7 @@ def claim(workspace: Workspace, recipe: dict[str, Any]) -> Edit:
 
 def release(edit: Edit) -> None:
     """Give up a claim of which nothing is made yet, as if it had never been asked for."""
-    if [path.name for path in edit.folder.iterdir()] == [RECIPE]:
+    if edit.folder.is_dir() and [path.name for path in edit.folder.iterdir()] == [RECIPE]:
         shutil.rmtree(edit.folder)
 
 

@@ -1,5 +1,6 @@
 """The flags that every command takes, before or after its name."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,10 @@ from tavcli.workspace import Workspace, find
 
 _SWITCHES = {"--json", "--dry-run", "-q", "--quiet", "-v", "--verbose"}
 _WITH_VALUE = {"-C", "--workspace", "--device", "--precision"}
+
+
+# A flag with its value in one word, or several short switches.
+_GLUED = re.compile(r"(--workspace|--device|--precision)=.*|-C.+|-[qv]{2,}", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,7 @@ def globals_first(arguments: list[str]) -> list[str]:
     while index < end:
         argument = arguments[index]
         takes_next = argument in _WITH_VALUE and index + 1 < end
-        known = argument in _SWITCHES or takes_next or (argument.split("=")[0] in _WITH_VALUE and "=" in argument)
+        known = argument in _SWITCHES or takes_next or _GLUED.fullmatch(argument) is not None
         width = 2 if takes_next else 1
         (first if known else rest).extend(arguments[index : index + width])
         index += width

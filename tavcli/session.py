@@ -11,7 +11,7 @@ from tav.atomic import remove_leftovers
 from tav.bases.catalog import resolve
 from tav.bases.digest import base_digest
 from tav.bases.parts import inspect_base
-from tav.errors import CheckpointError, DeviceMemoryError
+from tav.errors import CheckpointError, DeviceMemoryError, SettingsError
 from tav.events import Event
 from tav.settings import parse
 from tavcli import stages
@@ -64,14 +64,18 @@ class Session:
     def __init__(self, workspace: Workspace, flags: Layer) -> None:
         self.workspace = workspace
         toml = workspace.read()
-        self.parts = inspect_base(resolve(parse(WorkspaceSettings, toml, "tav.toml").base))
+        self.parts = inspect_base(_base(workspace, parse(WorkspaceSettings, toml, "tav.toml").base))
         self.settings = in_force(toml, flags, self.parts.recommendation)
         self._texts: dict[str, Tensor] = {}
         self._video: VideoUNet | None = None
 
     @property
     def source(self) -> Path:
-        return self.workspace.folder / self.settings.clip.source
+        """The clip in the workspace. Raises SettingsError when it is gone."""
+        path = self.workspace.folder / self.settings.clip.source
+        if not path.is_file():
+            raise SettingsError(f"the workspace's clip {path.name} is gone", "put it back, or make a new workspace")
+        return path
 
     @cached_property
     def device(self) -> "torch.device":
@@ -93,7 +97,8 @@ class Session:
 
     @cached_property
     def clip_inputs(self) -> dict[str, Any]:
-        return stages.clip_inputs(self.settings, digest(self.source))
+        area = self.parts.recommendation.size or self.parts.native_size
+        return stages.clip_inputs(self.settings, digest(self.source), area)
 
     @cached_property
     def base_digest(self) -> str:
@@ -210,12 +215,13 @@ class Session:
             vae = load_vae(self.parts, self.device, self.dtype)
             for what, one in latents.items():
                 yield Begin(f"decoding {what}", one.shape[2])
-                decoded.append(self.content(to_uint8((yield from decode_latents(vae, one)))))
+                decoded.append(self.clip.content.cut(to_uint8((yield from decode_latents(vae, one)))))
         return decoded
 
-    def content(self, frames: Any) -> Any:
-        x, y, width, height = self.clip.content
-        return frames[:, y : y + height, x : x + width]
+    @property
+    def source_frames(self) -> Any:
+        """The clip's frames (f h w 3) uint8 without letterbox bars."""
+        return self.clip.content.cut(self.clip.frames)
 
     @contextlib.contextmanager
     def memory(self) -> Iterator[None]:
@@ -225,8 +231,15 @@ class Session:
         try:
             yield
         except (RuntimeError, MemoryError) as error:
-            # Only CUDA has an error class of its own for this.
-            if not isinstance(error, (torch.OutOfMemoryError, MemoryError)) and "memory" not in str(error):
+            # Only CUDA has an error class of its own for this; the others are told by their words.
+            of_memory = isinstance(error, torch.OutOfMemoryError | MemoryError)
+            if not of_memory and not any(words in str(error) for words in ("out of memory", "can't allocate memory")):
                 raise
             hint = "set recompute = true under [tune] in tav.toml, or take fewer frames or a smaller size"
             raise DeviceMemoryError(f"out of memory on {self.device}", hint) from None
+
+
+def _base(workspace: Workspace, name: str) -> Path:
+    """The base's folder; a relative path means from the workspace, wherever the command is called."""
+    folder = workspace.folder / Path(name).expanduser()
+    return resolve(str(folder) if folder.is_dir() else name)

@@ -59,7 +59,7 @@ class DeviceSettings(Settings):
 class WorkspaceSettings(Preset, DeviceSettings):
     """Everything that is in force in a workspace."""
 
-    caption: str = Field(min_length=1, description="what the clip shows")
+    caption: str = Field(pattern=r"\S", description="what the clip shows")
     base: str = Field(min_length=1, description="the text-to-image model: a folder, or a name in the local hub cache")
     preset: str | None = Field(default=None, description="one of the presets")
     clip: SourceClip

@@ -14,6 +14,8 @@ from tavcli.settings import WorkspaceSettings
 
 State = Literal["fresh", "stale", "missing"]
 INPUTS = "inputs.json"
+TUNED, STATE, LOG = "attention.safetensors", "state.safetensors", "steps.jsonl"
+INVERTED, CHECK = "latents.safetensors", "check.json"
 
 
 @dataclass(frozen=True)
@@ -91,9 +93,10 @@ def _short(value: Any) -> Any:
     return f"{value[:8]}..." if isinstance(value, str) and len(value) == 64 else value
 
 
-def clip_inputs(settings: WorkspaceSettings, source_digest: str) -> dict[str, Any]:
-    """What decides the clip's frames."""
-    return {"source": source_digest, **settings.clip.model_dump(mode="json", exclude={"source"})}
+def clip_inputs(settings: WorkspaceSettings, source_digest: str, area: tuple[int, int]) -> dict[str, Any]:
+    """What decides the clip's frames; where no size is set, the base's own `area` (width, height) decides it."""
+    chosen = settings.clip.model_dump(mode="json", exclude={"source"})
+    return {"source": source_digest, **chosen, "size": chosen["size"] or "auto {}x{}".format(*area)}
 
 
 def tuned_stage(
@@ -108,13 +111,13 @@ def tuned_stage(
         "frame_attention": settings.frame_attention,
         "tune": settings.tune.model_dump(mode="json", exclude={"recompute"}),
     }
-    return Stage("tuned", parent, "attention.safetensors", inputs)
+    return Stage("tuned", parent, TUNED, inputs)
 
 
 def inverted_stage(parent: Path, tuned: Stage, tuned_digest: str, steps: int) -> Stage:
     """Inverted latents: they depend on the tuned weights as saved, whatever run they came from."""
     kept = {name: tuned.inputs[name] for name in ("clip", "base", "precision", "frame_attention")}
-    return Stage("inverted", parent, "latents.safetensors", {**kept, "tuned": tuned_digest, "steps": steps})
+    return Stage("inverted", parent, INVERTED, {**kept, "tuned": tuned_digest, "steps": steps})
 
 
 def same_run(stage: Stage) -> list[Path]:

@@ -93,16 +93,21 @@ def find(start: Path, given: Path | None = None) -> Workspace:
     raise SettingsError("no workspace here", "`tav init CLIP --caption TEXT` makes one; -C FOLDER points to one")
 
 
+def refuse_taken(folder: Path) -> None:
+    """Raise SettingsError if a workspace cannot be made at `folder`."""
+    if folder.resolve() == Path.cwd():
+        raise SettingsError("the folder you are in cannot become the workspace", "name a new one: tav init CLIP FOLDER")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise SettingsError(f"{folder} is already there", "name another folder: tav init CLIP FOLDER")
+
+
 def create(folder: Path, clip: Path, values: Layer) -> Workspace:
     """Make a workspace at `folder` (which must not exist, or be empty) with a copy of `clip` and `values` as settings.
 
     It appears whole or not at all.
     """
     folder = folder.resolve()
-    if folder == Path.cwd():
-        raise SettingsError("the folder you are in cannot become the workspace", "name a new one: tav init CLIP FOLDER")
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise SettingsError(f"{folder} is already there", "name another folder: tav init CLIP FOLDER")
+    refuse_taken(folder)
     # The name is fixed, so that the next try removes what a killed one left.
     building = folder.with_name(f"{TEMPORARY}{folder.name}")
     shutil.rmtree(building, ignore_errors=True)

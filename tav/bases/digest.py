@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +15,29 @@ Cache = dict[str, Any]
 def base_digest(parts: BaseParts, cache_file: Path | None = None) -> str:
     """sha256 (hex) over the relative names and contents of `parts.files`; the folder's place does not matter.
 
-    `cache_file` (JSON, made when it is not there, made anew when it is broken) holds the files' own digests by
-    (real path, size, modification time).
+    `cache_file` (JSON) holds the files' own digests by (real path, size, modification time). It is made when it is
+    not there, made anew when it is broken, and done without when it cannot be made.
     """
-    known = _read(cache_file)
-    used = {str(path.relative_to(parts.folder).as_posix()): _file_digest(path, known) for path in parts.files}
-    if cache_file is not None and known != _read(cache_file):
-        write_text(cache_file, json.dumps(known, indent=1, sort_keys=True))
+    files = dict(zip(parts.files, _file_digests(parts.files, cache_file), strict=True))
+    used = {path.relative_to(parts.folder).as_posix(): digest for path, digest in files.items()}
     lines = "".join(f"{name}\0{digest}\n" for name, digest in sorted(used.items()))
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
 def file_digest(path: Path, cache_file: Path) -> str:
     """sha256 (hex) of one file, remembered in `cache_file` as above."""
-    known = _read(cache_file)
-    digest = _file_digest(path, known)
-    if known != _read(cache_file):
-        write_text(cache_file, json.dumps(known, indent=1, sort_keys=True))
+    (digest,) = _file_digests((path,), cache_file)
     return digest
+
+
+def _file_digests(files: tuple[Path, ...], cache_file: Path | None) -> list[str]:
+    known = _read(cache_file)
+    before = dict(known)
+    digests = [_file_digest(path, known) for path in files]
+    if cache_file is not None and known != before:
+        with suppress(OSError):  # only a cache: what cannot be remembered is read again
+            write_text(cache_file, json.dumps(known, indent=1, sort_keys=True))
+    return digests
 
 
 def _file_digest(path: Path, known: Cache) -> str:

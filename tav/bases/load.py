@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
+from huggingface_hub.errors import StrictDataclassError
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
@@ -28,6 +29,17 @@ from tav.errors import BaseModelError
 _OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 _OLD_NAME = re.compile(r"(mid_block\.attentions\.\d+)\.(query|key|value|proj_attn)\.(weight|bias)")
 _OTHER = "choose another base, or fetch this one again"
+# What the libraries raise for a config that they cannot build.
+_UNBUILDABLE = (
+    TypeError,
+    ValueError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    RuntimeError,
+    ZeroDivisionError,
+    StrictDataclassError,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +94,7 @@ def load_text(parts: BaseParts, device: str = "cpu", dtype: torch.dtype = torch.
                 ignore_mismatched_sizes=True,
             ),
         )
-    _refuse(part, report["missing_keys"], [name for name, *_ in report["mismatched_keys"]])
+    _refuse_unfit(part, report["missing_keys"], [name for name, *_ in report["mismatched_keys"]])
     if len(tokenizer) > model.config.vocab_size:
         raise BaseModelError(
             f"base {parts.folder}: tokenizer of {len(tokenizer)} tokens, text encoder of {model.config.vocab_size}",
@@ -98,7 +110,7 @@ def _diffusers_model(kind: Any, part: Part, device: str, dtype: torch.dtype) -> 
     expected = model.state_dict()
     missing = expected.keys() - weights.keys()
     mismatched = [name for name in expected.keys() & weights.keys() if expected[name].shape != weights[name].shape]
-    _refuse(part, missing, mismatched)
+    _refuse_unfit(part, missing, mismatched)
     model.load_state_dict({name: weights[name] for name in expected}, assign=True)
     return model
 
@@ -106,8 +118,8 @@ def _diffusers_model(kind: Any, part: Part, device: str, dtype: torch.dtype) -> 
 def _built(part: Part, build: Callable[[], Any]) -> Any:
     try:
         return build()
-    except (TypeError, ValueError, KeyError, IndexError, AttributeError, RuntimeError, ZeroDivisionError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+    except _UNBUILDABLE as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(":")
         raise BaseModelError(f"no network can be built from {part.config_file}: {reason}", _OTHER) from None
 
 
@@ -119,7 +131,7 @@ def _new_name(name: str) -> str:
     return _OLD_NAME.sub(lambda found: f"{found[1]}.{_OLD_ATTENTION[found[2]]}.{found[3]}", name)
 
 
-def _refuse(part: Part, missing: Any, mismatched: Any) -> None:
+def _refuse_unfit(part: Part, missing: Any, mismatched: Any) -> None:
     """Raise BaseModelError when the files lack weights of the network, or have them in another shape."""
     for names, what in ((sorted(missing), "lacks"), (sorted(mismatched), "has another shape of")):
         if names:

@@ -12,6 +12,15 @@ from tav.bases.configs import read_json
 from tav.bases.refusals import refuse_foreign
 from tav.bases.weights import Weights, find_weights
 from tav.errors import BaseModelError
+from tav.schema import (
+    Config,
+    SchedulerConfig,
+    TextConfig,
+    TokenizerConfig,
+    UNetConfig,
+    VaeConfig,
+    read_config,
+)
 from tav.settings import BaseRecommendation, parse
 
 _TOKENIZER_FILES = (
@@ -28,12 +37,13 @@ _CONFIGS = {
     "text_encoder": "text_encoder/config.json",
     "scheduler": "scheduler/scheduler_config.json",
 }
-# What diffusers' classes assume where a config is silent.
-_VAE_CHANNELS = (64,)
-_UNET_BLOCKS = 4
-_SD_SCALING_FACTOR = 0.18215
+_READ: dict[str, type[Config]] = {
+    "unet": UNetConfig,
+    "vae": VaeConfig,
+    "text_encoder": TextConfig,
+    "scheduler": SchedulerConfig,
+}
 _SD_SAMPLE_SIZE = 64
-_CLIP_TOKENS = 77
 
 
 @dataclass(frozen=True)
@@ -46,6 +56,16 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Configs:
+    """What the configs say, as far as it is read here."""
+
+    unet: UNetConfig
+    vae: VaeConfig
+    text_encoder: TextConfig
+    scheduler: SchedulerConfig
+
+
+@dataclass(frozen=True)
 class BaseParts:
     """A base that is complete and can be inflated. Sizes are (width, height) in pixels."""
 
@@ -54,7 +74,7 @@ class BaseParts:
     vae: Part
     text_encoder: Part
     tokenizer_files: tuple[Path, ...]
-    scheduler: dict[str, Any]
+    configs: Configs
     recommendation: BaseRecommendation
 
     @cached_property
@@ -67,53 +87,58 @@ class BaseParts:
         return tuple(sorted(files))
 
     @property
+    def scheduler(self) -> SchedulerConfig:
+        return self.configs.scheduler
+
+    @property
     def vae_factor(self) -> int:
         """How many pixels a latent covers, along each side."""
-        return int(2 ** (len(self.vae.config.get("block_out_channels", _VAE_CHANNELS)) - 1))
+        return 1 << (len(self.configs.vae.block_out_channels) - 1)
 
     @property
     def latent_channels(self) -> int:
-        return int(self.vae.config.get("latent_channels", 4))
-
-    @property
-    def scaling_factor(self) -> float:
-        """Latents are the VAE's values times this."""
-        return float(self.vae.config.get("scaling_factor", _SD_SCALING_FACTOR))
+        return self.configs.vae.latent_channels
 
     @property
     def native_size(self) -> tuple[int, int]:
         """(width, height) the network was trained on."""
-        given = self.unet.config.get("sample_size") or _SD_SAMPLE_SIZE
+        given = self.configs.unet.sample_size or _SD_SAMPLE_SIZE
         height, width = (given, given) if isinstance(given, int) else given
-        return int(width) * self.vae_factor, int(height) * self.vae_factor
+        return width * self.vae_factor, height * self.vae_factor
 
     @property
     def size_multiple(self) -> int:
         """Sides that are multiples of this pass every level of the UNet without rounding."""
-        levels = len(self.unet.config.get("down_block_types", range(_UNET_BLOCKS)))
-        return int(self.vae_factor * 2 ** (levels - 1))
+        return self.vae_factor << (len(self.configs.unet.down_block_types) - 1)
 
     @property
     def prediction_type(self) -> str:
-        return str(self.scheduler.get("prediction_type", "epsilon"))
+        return self.scheduler.prediction_type
 
     @property
     def text_tokens(self) -> int:
         """How many tokens the text encoder reads, start and end included."""
-        return int(self.text_encoder.config.get("max_position_embeddings", _CLIP_TOKENS))
+        return self.configs.text_encoder.max_position_embeddings
 
 
 def inspect_base(folder: Path) -> BaseParts:
     """Check `folder` without reading weights.
 
-    Raises BaseModelError: everything that is missing in one message, else an unreadable config, else the reason why
-    this kind of base cannot be inflated. Raises SettingsError for a wrong `tav.json`.
+    Raises BaseModelError for a config that is unreadable or says what cannot be, for a kind of base that cannot be
+    inflated, for a scheduler that DDIM cannot follow, and for everything that is missing, in one message. Raises
+    SettingsError for a wrong `tav.json`.
     """
     if not folder.is_dir():
         raise BaseModelError(f"no folder {folder}", "a base is a diffusers Stable Diffusion folder")
+    raw = {part: read_json(folder / name) for part, name in _CONFIGS.items() if (folder / name).is_file()}
+    configs: dict[str, Any] = {
+        part: _read(folder, part, raw[part]) for part in ("unet", "vae", "text_encoder") if part in raw
+    }
     # A video UNet or an SDXL base is better refused for what it is than for what it lacks.
-    configs = {part: read_json(folder / name) for part, name in _CONFIGS.items() if (folder / name).is_file()}
     refuse_foreign(folder, configs)
+    if "scheduler" in raw:
+        configs["scheduler"] = _read(folder, "scheduler", raw["scheduler"])
+    _check_tokenizer(folder)
     found = {part: find_weights(folder / part, part) for part in ("unet", "vae", "text_encoder")}
     missing = _missing(folder, found)
     if missing:
@@ -122,7 +147,7 @@ def inspect_base(folder: Path) -> BaseParts:
             "fetch the base again, or point to a complete diffusers Stable Diffusion folder",
         )
     parts = {
-        part: Part(configs[part], folder / _CONFIGS[part], weights)
+        part: Part(raw[part], folder / _CONFIGS[part], weights)
         for part, weights in found.items()
         if isinstance(weights, Weights)
     }
@@ -133,9 +158,19 @@ def inspect_base(folder: Path) -> BaseParts:
         parts["vae"],
         parts["text_encoder"],
         tokenizer,
-        configs["scheduler"],
+        Configs(**configs),
         _recommended(folder),
     )
+
+
+def _read(folder: Path, part: str, values: dict[str, Any]) -> Any:
+    return read_config(_READ[part], values, str(folder / _CONFIGS[part]))
+
+
+def _check_tokenizer(folder: Path) -> None:
+    path = folder / "tokenizer" / "tokenizer_config.json"
+    if path.is_file():
+        read_config(TokenizerConfig, read_json(path), str(path))
 
 
 def _missing(folder: Path, found: dict[str, Weights | list[str]]) -> list[str]:
@@ -150,7 +185,4 @@ def _missing(folder: Path, found: dict[str, Weights | list[str]]) -> list[str]:
 
 def _recommended(folder: Path) -> BaseRecommendation:
     path = folder / "tav.json"
-    given = read_json(path) if path.is_file() else {}
-    # JSON has no tuples, and settings are strict about types.
-    values = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
-    return parse(BaseRecommendation, values, str(path))
+    return parse(BaseRecommendation, read_json(path) if path.is_file() else {}, str(path))

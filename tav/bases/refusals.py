@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tav.errors import BaseModelError
-
-Config = dict[str, Any]
+from tav.schema import Config, TextConfig, UNetConfig, VaeConfig
 
 _BLOCKS = {
     "down_block_types": {"CrossAttnDownBlock2D", "DownBlock2D"},
@@ -27,17 +26,16 @@ _MUST_BE_FALSE = ("dual_cross_attention", "only_cross_attention", "mid_block_onl
 _MUST_BE_DEFAULT = ("resnet_time_scale_shift", "attention_type")
 
 
-def refuse_foreign(folder: Path, configs: dict[str, Config]) -> None:
+def refuse_foreign(folder: Path, configs: dict[str, Any]) -> None:
     """Raise BaseModelError for the first reason why the base in `folder` cannot be inflated, if there is one.
 
     `configs` holds those of unet, vae, text_encoder that were found; what is not there is not judged.
     """
-    for reason, hint in _reasons(configs):
+    for reason, hint in _reasons(configs.get("unet"), configs.get("vae"), configs.get("text_encoder")):
         raise BaseModelError(f"base {folder} cannot be inflated: {reason}", hint)
 
 
-def _reasons(configs: dict[str, Config]) -> Iterator[tuple[str, str]]:
-    unet, vae, text = configs.get("unet"), configs.get("vae"), configs.get("text_encoder")
+def _reasons(unet: UNetConfig | None, vae: VaeConfig | None, text: TextConfig | None) -> Iterator[tuple[str, str]]:
     if unet is not None:
         yield from _unet_kind(unet)
         yield from ((reason, _CHOOSE) for reason in _unet_options(unet))
@@ -51,60 +49,56 @@ def _reasons(configs: dict[str, Config]) -> Iterator[tuple[str, str]]:
         yield from ((reason, _CHOOSE) for reason in _text_width(unet, text))
 
 
-def _unet_kind(unet: Config) -> Iterator[tuple[str, str]]:
-    kind = unet.get("_class_name", "UNet2DConditionModel")
-    if kind == "UNet3DConditionModel":
+def _unet_kind(unet: UNetConfig) -> Iterator[tuple[str, str]]:
+    if unet.class_name == "UNet3DConditionModel":
         yield "its UNet is a video UNet already (UNet3DConditionModel)", "give the 2-D base that it was made from"
-    elif kind != "UNet2DConditionModel":
-        yield f"its UNet is a {kind}, not a UNet2DConditionModel", _CHOOSE
+    elif unet.class_name != "UNet2DConditionModel":
+        yield f"its UNet is a {unet.class_name}, not a UNet2DConditionModel", _CHOOSE
 
 
-def _unet_options(unet: Config) -> Iterator[str]:
-    for name in _MUST_BE_UNSET:
-        if unet.get(name) is not None:
-            yield f"its UNet has {name} = {unet[name]} (SDXL and other relatives of Stable Diffusion)"
+def _unet_options(unet: UNetConfig) -> Iterator[str]:
+    for name in _given(unet, _MUST_BE_UNSET):
+        yield f"its UNet has {name} = {getattr(unet, name)!r:.80} (SDXL and other relatives of Stable Diffusion)"
     for name in _MUST_BE_FALSE:
-        value = unet.get(name) or False
-        if value is True or (isinstance(value, list) and any(value)):
+        if any(_listed(getattr(unet, name))):
             yield f"its UNet has {name}"
     for name in _MUST_BE_DEFAULT:
-        if unet.get(name, "default") != "default":
-            yield f"its UNet has {name} = {unet[name]}"
+        if getattr(unet, name) != "default":
+            yield f"its UNet has {name} = {getattr(unet, name)}"
     for name, known in _BLOCKS.items():
-        for block in _listed(unet.get(name)):
+        for block in _listed(getattr(unet, name)):
             if block not in known:
                 yield f"its UNet has a block {block}, which is not one of Stable Diffusion's"
 
 
-def _vae_options(vae: Config) -> Iterator[str]:
-    kind = vae.get("_class_name", "AutoencoderKL")
-    if kind != "AutoencoderKL":
-        yield f"its VAE is a {kind}, not an AutoencoderKL"
-    for name in ("shift_factor", "latents_mean", "latents_std"):
-        if vae.get(name) is not None:
-            yield f"its VAE has {name}, which Stable Diffusion's has not"
+def _vae_options(vae: VaeConfig) -> Iterator[str]:
+    if vae.class_name != "AutoencoderKL":
+        yield f"its VAE is a {vae.class_name}, not an AutoencoderKL"
+    for name in _given(vae, ("shift_factor", "latents_mean", "latents_std")):
+        yield f"its VAE has {name}, which Stable Diffusion's has not"
 
 
-def _text_kind(text: Config) -> Iterator[str]:
-    kinds = text.get("architectures") or ["CLIPTextModel"]
-    if "CLIPTextModel" not in kinds:
-        yield f"its text encoder is a {kinds[0]}, not a CLIPTextModel"
+def _text_kind(text: TextConfig) -> Iterator[str]:
+    if text.architectures and "CLIPTextModel" not in text.architectures:
+        yield f"its text encoder is a {text.architectures[0]}, not a CLIPTextModel"
 
 
-def _channels(unet: Config, vae: Config) -> Iterator[str]:
-    latent = vae.get("latent_channels", 4)
-    taken, given = unet.get("in_channels", 4), unet.get("out_channels", 4)
-    if taken != latent:
-        yield f"its UNet takes {taken} channels, its VAE has {latent} (an inpainting or depth base?)"
-    if given != latent:
-        yield f"its UNet gives {given} channels, its VAE has {latent}"
+def _channels(unet: UNetConfig, vae: VaeConfig) -> Iterator[str]:
+    latent = vae.latent_channels
+    if unet.in_channels != latent:
+        yield f"its UNet takes {unet.in_channels} channels, its VAE has {latent} (an inpainting or depth base?)"
+    if unet.out_channels != latent:
+        yield f"its UNet gives {unet.out_channels} channels, its VAE has {latent}"
 
 
-def _text_width(unet: Config, text: Config) -> Iterator[str]:
-    width = text.get("hidden_size", 512)
-    for taken in _listed(unet.get("cross_attention_dim", 1280)):
-        if taken != width:
-            yield f"its UNet reads text of width {taken}, its text encoder gives {width}"
+def _text_width(unet: UNetConfig, text: TextConfig) -> Iterator[str]:
+    for taken in _listed(unet.cross_attention_dim):
+        if taken != text.hidden_size:
+            yield f"its UNet reads text of width {taken}, its text encoder gives {text.hidden_size}"
+
+
+def _given(config: Config, names: tuple[str, ...]) -> list[str]:
+    return [name for name in names if getattr(config, name) is not None]
 
 
 def _listed(value: Any) -> list[Any]:

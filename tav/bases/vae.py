@@ -10,6 +10,7 @@ from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tav.errors import TavError
 from tav.events import VaeStep
 
 
@@ -26,7 +27,10 @@ class EncodedClip:
 
 
 def encode_frames(vae: Any, frames: NDArray[np.uint8], chunk: int = 4) -> Generator[VaeStep, None, EncodedClip]:
-    """Encode frames (f h w 3) of 0..255, `chunk` at a time; h and w are multiples of the VAE's factor."""
+    """Encode frames (f h w 3) of 0..255, `chunk` at a time; h and w are multiples of the VAE's factor.
+
+    Raises TavError when what comes out is not finite.
+    """
     means, stds = [], []
     for part in _chunks(len(frames), chunk):
         mean, std = _posterior(vae, torch.from_numpy(np.ascontiguousarray(frames[part])))
@@ -38,7 +42,10 @@ def encode_frames(vae: Any, frames: NDArray[np.uint8], chunk: int = 4) -> Genera
 
 
 def decode_latents(vae: Any, latents: Tensor, chunk: int = 4) -> Generator[VaeStep, None, Tensor]:
-    """Decode scaled latents (1 c f h w), `chunk` frames at a time, to pixels (1 3 f H W) in [0, 1], float32, CPU."""
+    """Decode scaled latents (1 c f h w), `chunk` frames at a time, to pixels (1 3 f H W) in [0, 1], float32, CPU.
+
+    Raises TavError when what comes out is not finite.
+    """
     frames = rearrange(latents, "1 c f h w -> f c h w") / vae.config.scaling_factor
     pixels = []
     for part in _chunks(len(frames), chunk):
@@ -67,10 +74,18 @@ def _posterior(vae: Any, frames: Tensor) -> tuple[Tensor, Tensor]:
     """Unscaled (mean, std) of frames (f h w 3)."""
     pixels = rearrange(frames.to(vae.device).float() / 127.5 - 1, "f h w c -> f c h w")
     posterior = vae.encode(pixels.to(vae.dtype)).latent_dist
-    return posterior.mean.float().cpu(), torch.exp(0.5 * posterior.logvar.float()).cpu()
+    mean, std = posterior.mean.float().cpu(), torch.exp(0.5 * posterior.logvar.float()).cpu()
+    return _finite(mean, "latents"), _finite(std, "latents")
 
 
 @torch.no_grad()
 def _pixels(vae: Any, frames: Tensor) -> Tensor:
     decoded: Tensor = vae.decode(frames.to(vae.device, vae.dtype)).sample
-    return (decoded.float() / 2 + 0.5).clamp(0, 1).cpu()
+    return (_finite(decoded.float(), "pictures") / 2 + 0.5).clamp(0, 1).cpu()
+
+
+def _finite(values: Tensor, what: str) -> Tensor:
+    # Clamping keeps NaN, and as a byte it is black.
+    if not values.isfinite().all():
+        raise TavError(f"the VAE's {what} are not finite numbers", "try --precision fp32")
+    return values

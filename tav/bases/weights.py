@@ -58,9 +58,9 @@ def _spellings(part: str) -> list[tuple[str, tuple[str, ...]]]:
 
 def _shards(index: Path) -> list[str]:
     listed: Any = read_json(index).get("weight_map")
-    names = sorted(set(listed.values())) if isinstance(listed, dict) else []
+    values = listed.values() if isinstance(listed, dict) else []
     # A shard lies beside its index; a path that leads elsewhere is not followed.
-    return [name for name in names if isinstance(name, str) and Path(name).name == name]
+    return sorted({name for name in values if isinstance(name, str) and Path(name).name == name})
 
 
 def _is_there(path: Path) -> bool:

@@ -5,7 +5,7 @@ from tav.video.fitting import Fit, Rectangle, fit
 from tav.video.probing import ClipInfo, probe
 from tav.video.reading import Clip, read_clip
 from tav.video.sheet import contact_sheet
-from tav.video.writing import read_recipe, write_video
+from tav.video.writing import check_recipe, read_recipe, write_video
 
 __all__ = [
     "Clip",
@@ -13,6 +13,7 @@ __all__ = [
     "Fit",
     "FrameChoice",
     "Rectangle",
+    "check_recipe",
     "choose_frames",
     "contact_sheet",
     "fit",

@@ -25,7 +25,6 @@ class FrameChoice:
     indices: tuple[int, ...]
     fps: Fraction
     stride: int | None
-    start_index: int
 
 
 def choose_frames(info: ClipInfo, settings: ClipSettings) -> FrameChoice:
@@ -42,7 +41,7 @@ def choose_frames(info: ClipInfo, settings: ClipSettings) -> FrameChoice:
         candidates = range(start, info.num_frames, stride)
     if settings.frames is not None and len(candidates) < settings.frames:
         raise _too_few(info, settings.frames, start, stride, len(candidates))
-    return FrameChoice(tuple(candidates[: settings.frames or MOST_BY_DEFAULT]), rate, stride, start)
+    return FrameChoice(tuple(candidates[: settings.frames or MOST_BY_DEFAULT]), rate, stride)
 
 
 def _start_index(info: ClipInfo, start: float) -> int:

@@ -1,6 +1,5 @@
-"""What is in a clip: its real timestamps and a digest, found by decoding every frame once."""
+"""What is in a clip: its size and real timestamps, found by decoding every frame once."""
 
-import hashlib
 import re
 from dataclasses import dataclass
 from fractions import Fraction
@@ -17,24 +16,17 @@ CUT_OFF = re.compile(r"partial file|ended prematurely|corrupt input packet|Trunc
 class ClipInfo:
     """A decodable clip. `width` and `height` are as displayed: rotated, with square pixels.
 
-    `timestamps` are seconds since the first frame; `fps` is the average rate; `digest` covers every decoded frame.
+    `timestamps` are seconds since the first frame; `fps` is the average rate.
     """
 
     width: int
     height: int
     timestamps: tuple[float, ...]
     fps: Fraction
-    digest: str
-    has_audio: bool
 
     @property
     def num_frames(self) -> int:
         return len(self.timestamps)
-
-    @property
-    def duration(self) -> float:
-        """Seconds, the last frame's included."""
-        return self.timestamps[-1] + float(1 / self.fps)
 
 
 def probe(path: Path) -> ClipInfo:
@@ -42,33 +34,30 @@ def probe(path: Path) -> ClipInfo:
     source = from_file(path)
     # V leaves out cover pictures. Without enc_time_base, timestamps would be rounded to the average frame rate.
     exact = ["-map", "0:V:0", "-fps_mode", "passthrough", "-enc_time_base:v", "demux"]
-    done = finish(["-xerror", *source, *exact, "-f", "framehash", "-"])
+    done = finish(["-xerror", *source, *exact, "-f", "framecrc", "-"])
     log = done.stderr.decode(errors="replace")
     header, rows = _parse(done.stdout.decode(errors="replace"))
     if done.returncode != 0 or not rows or CUT_OFF.search(log):
         raise _refusal(path, log, len(rows))
-    return _info(header, rows, has_audio=re.search(r"^\[info\]\s+Stream #0:.*: Audio:", log, re.M) is not None)
+    return _info(header, rows)
 
 
-def _parse(framehash: str) -> tuple[dict[str, str], list[list[str]]]:
-    """Header values by name, and per frame: stream, dts, pts, duration, size, hash."""
-    lines = framehash.splitlines()
+def _parse(framecrc: str) -> tuple[dict[str, str], list[list[str]]]:
+    """Header values by name, and per frame: stream, dts, pts, duration, size, checksum."""
+    lines = framecrc.splitlines()
     header = dict(line[1:].split(": ", 1) for line in lines if line.startswith("#") and ": " in line)
     return header, [line.replace(" ", "").split(",") for line in lines if line and not line.startswith("#")]
 
 
-def _info(header: dict[str, str], rows: list[list[str]], has_audio: bool) -> ClipInfo:
+def _info(header: dict[str, str], rows: list[list[str]]) -> ClipInfo:
     width, height = map(int, header["dimensions 0"].split("x"))
     tick = Fraction(header["tb 0"])
     ticks = [int(row[2]) for row in rows]
-    hashes = " ".join([header["dimensions 0"], *(row[5] for row in rows)])
     return ClipInfo(
         width=max(1, round(width * _pixel_aspect(header["sar 0"]))),
         height=height,
         timestamps=tuple(float((t - ticks[0]) * tick) for t in ticks),
         fps=_average_rate(ticks, tick, int(rows[-1][3])),
-        digest=hashlib.sha256(hashes.encode()).hexdigest(),
-        has_audio=has_audio,
     )
 
 

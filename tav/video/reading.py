@@ -1,10 +1,8 @@
 """From a file to the frames the network sees: one ffmpeg child selects, scales and crops."""
 
-import hashlib
 import math
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import IO
@@ -19,7 +17,7 @@ from tav.video.choosing import choose_frames
 from tav.video.fitting import Fit, Rectangle, fit
 from tav.video.probing import ClipInfo, probe
 
-# bitexact: the same frames, and so the same fingerprint, on every processor.
+# bitexact: the same frames on every processor.
 SCALER = "flags=lanczos+accurate_rnd+full_chroma_int+bitexact"
 
 
@@ -32,13 +30,6 @@ class Clip:
     content: Rectangle
     indices: tuple[int, ...]
     info: ClipInfo
-
-    @cached_property
-    def digest(self) -> str:
-        """SHA-256 over the shape and the bytes of the frames, in hex."""
-        digest = hashlib.sha256(str(self.frames.shape).encode())
-        digest.update(np.ascontiguousarray(self.frames).data)
-        return digest.hexdigest()
 
 
 def read_clip(path: Path, settings: ClipSettings, size: tuple[int, int], info: ClipInfo | None = None) -> Clip:

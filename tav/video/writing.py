@@ -52,6 +52,11 @@ def write_video(
         ) from error
 
 
+def check_recipe(recipe: dict[str, Any]) -> None:
+    """Raise VideoError when `recipe` is too long to be put into a video: worth asking before there is one."""
+    _recipe_text(recipe)
+
+
 def read_recipe(path: Path) -> dict[str, Any] | None:
     """The recipe inside a video that `write_video` wrote; None if there is none. Anyone can write one: check it.
 
@@ -76,12 +81,14 @@ def _arguments(width: int, height: int, rate: Fraction, recipe: dict[str, Any] |
 
 
 def _metadata(recipe: dict[str, Any] | None) -> list[str]:
-    if recipe is None:
-        return []
+    return [] if recipe is None else ["-metadata", f"comment={_recipe_text(recipe)}"]
+
+
+def _recipe_text(recipe: dict[str, Any]) -> str:
     text = json.dumps(recipe)  # ASCII: survives every container, locale and lone surrogate
     if len(text) > LONGEST_RECIPE:
         raise VideoError(f"the recipe has {len(text)} characters, too many for a video", "use a shorter prompt")
-    return ["-metadata", f"comment={text}"]
+    return text
 
 
 def _rate(fps: Fraction | float) -> Fraction:

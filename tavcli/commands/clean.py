@@ -3,27 +3,31 @@
 import shutil
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from tav.atomic import TEMPORARY
+from tav.atomic import TEMPORARY, is_leftover
 from tavcli.console import Talk, size
 from tavcli.edits import all_edits
+from tavcli.fingerprint import digest
+from tavcli.locks import Busy, locked
 from tavcli.options import Options
-from tavcli.runner import STATE
 from tavcli.session import Session
+from tavcli.stages import STATE, TUNED, read_inputs
 from tavcli.workspace import Workspace
 
 
 @dataclass(frozen=True)
 class Removable:
-    """Something that can go, and why."""
+    """Something that can go, why, and the lock that says whether somebody writes it."""
 
     path: Path
     why: str
+    lock: str = ""
 
     @property
     def bytes(self) -> int:
@@ -52,35 +56,55 @@ def clean(
         if not asked:
             talk.say(f"{size(total)} in all; --yes removes it")
         return
-    for item in found:
-        shutil.rmtree(item.path) if item.path.is_dir() else item.path.unlink(missing_ok=True)
-    talk.say(f"removed {size(total)}")
+    removed = [item.bytes for item in found if _remove(session.workspace, item, talk)]
+    talk.say(f"removed {size(total if len(removed) == len(found) else sum(removed))}")
+
+
+def _remove(workspace: Workspace, item: Removable, talk: Talk) -> bool:
+    try:
+        with locked(workspace, item.lock) if item.lock else nullcontext():
+            shutil.rmtree(item.path) if item.path.is_dir() else item.path.unlink(missing_ok=True)
+            return True
+    except Busy as busy:
+        talk.warn(f"left alone: {busy.message}")
+        return False
 
 
 def _removable(session: Session) -> Iterator[Removable]:
     workspace = session.workspace
-    keys = _needed(session)
+    needed = _needed(session)
     for parent in (workspace.tuned, workspace.inverted):
         for folder in sorted(parent.glob("*/")):
-            if folder.name not in keys:
-                yield Removable(folder, "for other settings, and no edit was made from it")
-            elif (folder / STATE).is_file() and (folder / "attention.safetensors").is_file():
-                yield Removable(folder / STATE, "only needed to tune further; without it more steps start from 0")
+            lock = f"{parent.name}-{folder.name}"
+            if folder.name not in needed:
+                yield Removable(folder, "for other settings, and no edit was made from it", lock)
+            elif (folder / STATE).is_file() and (folder / TUNED).is_file():
+                yield Removable(folder / STATE, "only needed to tune further; without it more steps start from 0", lock)
     if workspace.cache.is_dir():
         yield Removable(workspace.cache, "made again when needed")
     yield from _leftovers(workspace)
 
 
 def _needed(session: Session) -> set[str]:
-    """Keys of the stages in force, and of those that edits were made from."""
-    keys = {session.tuned.key, session.inverted(session.settings.invert.steps).key}
-    for edit in all_edits(session.workspace):
-        recipe = edit.recipe
-        keys |= {recipe["tuned"]["key"], recipe["inverted"].get("key", "")}
+    """Keys of the stages in force, in whatever precision (other machines have other ones), and of those of edits."""
+    workspace, wanted = session.workspace, _but_precision(session.tuned.inputs)
+    tuned = [folder for folder in workspace.tuned.glob("*/") if _but_precision(read_inputs(folder)) == wanted]
+    weights = {digest(folder / TUNED) for folder in tuned if (folder / TUNED).is_file()}
+    keys = {folder.name for folder in tuned}
+    for folder in workspace.inverted.glob("*/"):
+        inputs = read_inputs(folder)
+        if inputs.get("tuned") in weights and inputs.get("steps") == session.settings.invert.steps:
+            keys.add(folder.name)
+    for edit in all_edits(workspace):
+        keys |= {edit.recipe["tuned"]["key"], edit.recipe["inverted"].get("key", "")}
     return keys
+
+
+def _but_precision(inputs: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in inputs.items() if name != "precision"}
 
 
 def _leftovers(workspace: Workspace) -> Iterator[Removable]:
     for path in workspace.folder.rglob(f"{TEMPORARY}*"):
-        if workspace.cache not in path.parents:
+        if workspace.cache not in path.parents and is_leftover(path):
             yield Removable(path, "left by a process that was killed")

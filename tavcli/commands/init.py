@@ -8,10 +8,11 @@ import typer
 
 from tav.errors import SettingsError
 from tav.settings import ClipSettings, parse
+from tavcli.commands.texts import warn_of_cut_text
 from tavcli.console import Talk, short
 from tavcli.options import Options
 from tavcli.settings import Layer, in_force, merge, preset_layer, without_none
-from tavcli.workspace import create
+from tavcli.workspace import create, refuse_taken
 
 
 def init(
@@ -37,6 +38,7 @@ def init(
     flags = without_none(given)
     parse(ClipSettings, flags, "command line")
     target = folder or Path(_folder_name(clip))
+    refuse_taken(target)
     values = {
         "base": _base(base),
         "preset": preset,
@@ -45,7 +47,9 @@ def init(
     }
     facts = _take(clip, values, preset, flags)
     values["caption"] = caption if caption is not None else _ask_caption(options)
-    in_force(without_none(values), {}, facts.pop("recommendation"))
+    parts = facts.pop("parts")
+    in_force(without_none(values), {}, parts.recommendation)
+    warn_of_cut_text(parts, talk, [values["caption"]])
     if not options.dry_run:
         create(target, clip, without_none(values))
     for line in facts.pop("said"):
@@ -81,7 +85,7 @@ def _take(clip: Path, values: dict[str, Any], preset: str | None, flags: Layer) 
         + f", at {size[0]}x{size[1]} ({settings.fit}); the result plays at {float(choice.fps):.4g} a second",
         f"base: {values['base']}",
     ]
-    return {**taken, "output_fps": float(choice.fps), "said": said, "recommendation": parts.recommendation}
+    return {**taken, "output_fps": float(choice.fps), "said": said, "parts": parts}
 
 
 def _base(given: str | None) -> str:

@@ -7,11 +7,13 @@ from typing import Annotated, Any
 import tomlkit
 import typer
 
+from tav.errors import TavError
 from tavcli.console import Talk, short
 from tavcli.edits import Edit, all_edits, find_edit
 from tavcli.options import Options
 from tavcli.session import Session
 from tavcli.stages import Stage
+from tavcli.workspace import Workspace
 
 
 def ls(context: typer.Context) -> None:
@@ -39,10 +41,22 @@ def show(
     if name is None:
         _show_workspace(options, talk)
         return
-    edit = find_edit(options.workspace(), name)
+    workspace = options.workspace()
+    edit = find_edit(workspace, name)
     recipe = edit.recipe
-    talk.say(f"{short(edit.folder)} ({_state(edit)}); to make it again: {_command(recipe)}")
+    talk.say(f"{short(edit.folder)} ({_state(edit)}); {_again(workspace, recipe)}")
     talk.result({**recipe, "state": _state(edit), "made": _made(edit)}, [tomlkit.dumps(recipe).rstrip()])
+
+
+def _again(workspace: Workspace, recipe: dict[str, Any]) -> str:
+    """How to make the same video again, or why tav.toml as it is now would make another one."""
+    try:
+        tuned = Session(workspace, {"precision": recipe["precision"]}).tuned
+    except TavError as error:
+        return f"it cannot be made again as things are: {error.message}"
+    if tuned.key != recipe["tuned"]["key"]:
+        return "tav.toml or the base have changed since: the same command would now make another video"
+    return f"to make it again: {_command(recipe)}"
 
 
 def _show_workspace(options: Options, talk: Talk) -> None:
@@ -89,15 +103,10 @@ def _made(edit: Edit) -> dict[str, Any]:
 
 def _command(recipe: dict[str, Any]) -> str:
     """The command line that makes this edit in this workspace."""
+    # All of it, since tav.toml may have changed since, or set something else.
     words = ["tav", "edit", "--guidance", _number(recipe["guidance_scale"]), "--steps", str(recipe["steps"])]
-    if recipe["negative_prompt"]:
-        words += ["--negative", recipe["negative_prompt"]]
-    if recipe["vary"]:
-        words += ["--vary", _number(recipe["vary"])]
-    if not recipe["inversion"]:
-        words += ["--no-inversion"]
-    if recipe["seed"] or recipe["vary"] or not recipe["inversion"]:
-        words += ["--seed", str(recipe["seed"])]
+    words += ["--negative", recipe["negative_prompt"], "--vary", _number(recipe["vary"]), "--seed", str(recipe["seed"])]
+    words += ["--inversion" if recipe["inversion"] else "--no-inversion", "--precision", recipe["precision"]]
     # What comes after `--` is no flag, whatever it looks like.
     return shlex.join([*words, *(["--"] if recipe["prompt"].startswith("-") else []), recipe["prompt"]])
 

@@ -1,20 +1,23 @@
 """`tav tune`, `tav invert`, `tav edit`: the main job. Each makes first what it builds on, after saying so."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from tav.atomic import replacing
+from tav.atomic import remove_leftovers, replacing
 from tav.errors import SettingsError
-from tavcli import runner
+from tavcli import rendering, runner
+from tavcli.commands.texts import warn_of_cut_text
 from tavcli.console import Talk, checked, short, size
 from tavcli.edits import Edit
+from tavcli.interrupts import Interrupted
 from tavcli.options import Options
 from tavcli.session import Checked, Session
 from tavcli.settings import Layer, without_none
-from tavcli.stages import Stage
+from tavcli.stages import CHECK, Stage
 
 Steps = Annotated[int | None, typer.Option(metavar="N", help="DDIM steps of inversion and sampling.")]
 
@@ -38,7 +41,11 @@ def tune(
         return
     if stage.state == "fresh" and not fresh:
         talk.say("the tuned weights are fresh: nothing to do (--fresh starts again)")
-    talk.follow(runner.tune(session, fresh))
+    warn_of_cut_text(session.parts, talk, [session.settings.caption])
+    try:
+        talk.follow(runner.tune(session, fresh))
+    except Interrupted:
+        raise Interrupted("`tav tune`, without --fresh, goes on where it was" if fresh else "") from None
     talk.result({"stage": "tuned", "key": stage.key, "file": str(stage.result)}, [short(stage.result)])
     talk.detail(f"{size(stage.result.stat().st_size)}; its resume state is kept, `tav clean` removes it")
 
@@ -76,9 +83,9 @@ def edit(
     steps: Steps = None,
     vary: Annotated[float | None, typer.Option(metavar="S", help="Share of fresh noise in the start, 0 to 1.")] = None,
     seed: Annotated[int | None, typer.Option(metavar="N", help="Seed of that noise.")] = None,
-    no_inversion: Annotated[
-        bool, typer.Option("--no-inversion", help="Start from noise alone: the motion is new.")
-    ] = False,
+    inversion: Annotated[
+        bool | None, typer.Option("--inversion/--no-inversion", help="Start from the clip, or from noise alone.")
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="Copy the video there too.")
     ] = None,
@@ -86,20 +93,13 @@ def edit(
     """Make the clip's video for a new caption. Tunes and inverts first where that is missing or stale."""
     options: Options = context.obj
     talk = Talk(options)
-    if output is not None and len(set(prompts)) > 1:
-        raise SettingsError("-o takes one prompt", "the videos are in the workspace's edits/; copy them from there")
-    if output is not None and output.is_dir():
-        raise SettingsError(f"{output} is a folder", "-o takes the name of the file to write")
-    given = {"negative_prompt": negative, "guidance_scale": guidance, "vary": vary, "seed": seed}
-    sampling = without_none(given) | ({"inversion": False} if no_inversion else {})
-    flags: Layer = {"sample": sampling, "invert": without_none({"steps": steps}), **options.flags()}
+    _check_output(output, prompts)
+    _check_texts(prompts, negative)
+    sampling = {"negative_prompt": negative, "guidance_scale": guidance, "vary": vary, "seed": seed}
+    flags: Layer = {"sample": without_none({**sampling, "inversion": inversion})}
+    flags |= {"invert": without_none({"steps": steps}), **options.flags()}
     session = Session(options.workspace(), flags)
     settings, steps = session.settings.sample, session.settings.invert.steps
-    for prompt in prompts:
-        if not prompt.strip():
-            raise SettingsError("an empty prompt", "say what the new video shows")
-        if not _is_text(prompt):
-            raise SettingsError("a prompt is not UTF-8 text", "check the terminal's encoding")
     if seed is not None and settings.vary == 0 and settings.inversion:
         talk.warn("a seed changes nothing without --vary or --no-inversion")
     if options.dry_run:
@@ -109,18 +109,39 @@ def edit(
         plan += [{"stage": "edit", "prompt": prompt, "steps": steps, **settings.model_dump()} for prompt in prompts]
         talk.result(*_plan(plan))
         return
-    _warn_of_cut_text(session, talk, [*prompts, settings.negative_prompt])
+    warn_of_cut_text(session.parts, talk, [*prompts, settings.negative_prompt])
     _make_tuned(session, talk)
     if settings.inversion and session.inverted(steps).state != "fresh":
         talk.say(_because("inverting the clip first", session.inverted(steps)))
         _follow_inversion(session, talk, steps, session.settings.invert.check)
-    made = [one for one in talk.follow(runner.edit(session, prompts, settings, steps)) if isinstance(one, Edit)]
+    made = [one for one in talk.follow(rendering.edit(session, prompts, settings, steps)) if isinstance(one, Edit)]
     if output is not None:
+        remove_leftovers(output.resolve().parent)
         with replacing(output.resolve()) as temporary:
             shutil.copyfile(made[0].video, temporary)
     made.sort(key=lambda one: one.number)
     data = [{"number": one.number, "prompt": one.recipe["prompt"], "video": str(one.video)} for one in made]
     talk.result(data, [short(one.video) for one in made])
+
+
+def _check_output(output: Path | None, prompts: list[str]) -> None:
+    """Refuse a place for the copy that would fail, or surprise, after the work is done."""
+    if output is None:
+        return
+    if len(set(prompts)) > 1:
+        raise SettingsError("-o takes one prompt", "the videos are in the workspace's edits/; copy them from there")
+    if output.is_dir():
+        raise SettingsError(f"{output} is a folder", "-o takes the name of the file to write")
+    if output.suffix.lower() != ".mp4":
+        raise SettingsError(f"-o {output}: the video is an MP4", "name it with the ending .mp4")
+
+
+def _check_texts(prompts: list[str], negative: str | None) -> None:
+    for prompt in prompts:
+        if not prompt.strip():
+            raise SettingsError("an empty prompt", "say what the new video shows")
+    if not all(_is_text(text) for text in (*prompts, negative or "")):
+        raise SettingsError("a prompt is not UTF-8 text", "check the terminal's encoding")
 
 
 def _is_text(argument: str) -> bool:
@@ -184,17 +205,5 @@ def _plan(plan: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[str]]:
 
 
 def _score(stage: Stage) -> dict[str, Any]:
-    import json
-
-    path = stage.folder / "check.json"
+    path = stage.folder / CHECK
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-
-
-def _warn_of_cut_text(session: Session, talk: Talk, prompts: list[str]) -> None:
-    from tav.bases.text import context_length, load_tokenizer, text_that_is_cut
-
-    tokenizer = load_tokenizer(session.parts)
-    for prompt in dict.fromkeys([session.settings.caption, *prompts]):
-        cut = text_that_is_cut(tokenizer, context_length(session.parts, tokenizer), prompt)
-        if cut:
-            talk.warn(f"the text encoder reads the start of this prompt only; cut: “{cut}”")

@@ -15,6 +15,7 @@ from tav.ddim import NoiseSchedule
 from tav.errors import BaseModelError, SettingsError
 from tav.inversion import invert
 from tav.sampling import sample
+from tav.schema import SchedulerConfig
 
 CONFIG = {
     "num_train_timesteps": 1000,
@@ -74,6 +75,20 @@ def test_betas_may_be_given_one_by_one() -> None:
 )
 def test_what_ddim_cannot_follow_is_refused(name: str, value: object) -> None:
     with pytest.raises(BaseModelError, match=value if isinstance(value, str) else name):
+        NoiseSchedule.from_config(CONFIG | {name: value})
+
+
+def test_a_config_may_be_read_already() -> None:
+    read = SchedulerConfig(**CONFIG)
+    assert NoiseSchedule.from_config(read).alphas_cumprod.equal(schedule().alphas_cumprod)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("num_train_timesteps", 0), ("beta_start", None), ("trained_betas", "x"), ("steps_offset", 1000)],
+)
+def test_nonsense_is_refused(name: str, value: object) -> None:
+    with pytest.raises(BaseModelError, match=f"{name} must be"):
         NoiseSchedule.from_config(CONFIG | {name: value})
 
 

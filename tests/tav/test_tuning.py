@@ -16,7 +16,7 @@ from tav.errors import CheckpointError, TavError
 from tav.events import NotLearning, TuneStep
 from tav.nets.inflate import VideoUNet, tuned_parameters
 from tav.settings import TuneSettings
-from tav.tuning import CHECK_AT, Tuning, learning, optimise, training_loss, tune
+from tav.tuning import CHECK_AT, FP16_LOSS_SCALE, Tuning, learning, optimise, training_loss, tune
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -290,7 +290,8 @@ def test_small_gradients_survive_float16(
     for dtype in (torch.float32, torch.float16):
         tuning = Tuning(make_video(stirred=False, dtype=dtype), TuneSettings(max_grad_norm=1e9))
         with learning(tuning):
-            optimise(tuning, training_loss(tuning.video, base("tiny").schedule, latents, noise, 500, context))
+            loss = training_loss(tuning.video, base("tiny").schedule, latents, noise, 500, context)
+            optimise(tuning, loss, FP16_LOSS_SCALE if dtype == torch.float16 else 1)
             gradients.append({name: parameter.grad.clone() for name, parameter in tuning.parameters.items()})
     exact, half = gradients
     for name, gradient in exact.items():

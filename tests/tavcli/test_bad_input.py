@@ -424,7 +424,7 @@ def test_a_bad_cache_is_made_again(done: Call, edited: Path, copy_of: Call, spoi
 def test_a_prompt_that_is_too_long(done: Call, edited: Path, copy_of: Call) -> None:
     said = done(copy_of(edited), "-q", "edit", f"a cat {'x ' * 100}and a lighthouse")
     (line,) = said.err.splitlines()
-    assert line.startswith("warning: the text encoder reads the start of this prompt only; cut: ")
+    assert line.startswith("warning: the text encoder reads only the start of “a cat ")
     assert line.endswith("x and a lighthouse”")
 
 

@@ -108,8 +108,8 @@ def test_a_claim_given_up_leaves_no_trace_but_nothing_made_is_lost(workspace: Wo
 
 
 def test_leftovers_of_a_killed_claim_are_removed(workspace: Workspace) -> None:
-    (workspace.edits / ".tmp-999999999-abc").mkdir(parents=True)
-    (workspace.edits / ".tmp-999999999-abc" / "edit.toml").touch()
+    (workspace.edits / ".tmp-999999999-abcdef01").mkdir(parents=True)
+    (workspace.edits / ".tmp-999999999-abcdef01" / "edit.toml").touch()
     claim(workspace, recipe("a"))
     assert [path.name for path in workspace.edits.iterdir()] == ["0001-a"]
 

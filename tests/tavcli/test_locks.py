@@ -76,7 +76,7 @@ def test_a_killed_holder_holds_nothing(workspace: Workspace) -> None:
     (workspace.locks).mkdir()
     (workspace.locks / "x.json").write_text("{")
     (workspace.locks / "x.lock").touch()
-    (workspace.locks / ".tmp-999999999-abc.json").touch()
+    (workspace.locks / ".tmp-999999999-abcdef01.json").touch()
     with locked(workspace, "x"):
         pass
     assert {path.name for path in workspace.locks.iterdir()} == {"x.lock"}

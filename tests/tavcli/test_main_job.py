@@ -370,7 +370,7 @@ def test_clean_removes_what_nothing_needs(done: Call, edited: Path, copy_of: Cal
     done(folder, "tune", "--steps", 1)
     unused = next(path for path in stage_files(folder, "tuned") if path not in used)
     settle(folder, {"tune": {"steps": 2}})
-    (folder / "edits" / ".tmp-1-x").mkdir()
+    (folder / "edits" / ".tmp-999999999-abcdef01").mkdir()
     listed = {Path(row["path"]) for row in done(folder, "--json", "clean").json()}
     assert unused.exists()
     assert listed >= {unused.parent, folder / "cache", used[0].with_name("state.safetensors")}

@@ -32,7 +32,7 @@ def settings(**values: Any) -> WorkspaceSettings:
 
 def tuned(parent: Path, base: str = BASE, source: str = SOURCE, precision: str = "fp32", **values: Any) -> Stage:
     chosen = settings(**values)
-    return tuned_stage(parent, chosen, clip_inputs(chosen, source), base, precision)
+    return tuned_stage(parent, chosen, clip_inputs(chosen, source, (32, 32)), base, precision)
 
 
 def clip(**values: Any) -> dict[str, Any]:

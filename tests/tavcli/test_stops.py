@@ -21,7 +21,7 @@ import pytest
 from tav.checkpoint import read_tensors
 from tav.events import InvertStep, SampleStep, TuneStep
 from tav.settings import SampleSettings
-from tavcli import runner
+from tavcli import rendering, runner
 from tavcli.interrupts import Interrupted, Interrupts, interrupts
 from tavcli.session import Session
 from tavcli.workspace import Workspace
@@ -229,7 +229,7 @@ def test_an_edit_goes_on(
     folder = copy_of(edited)
     shutil.rmtree(folder / "edits")
     session = Session(Workspace(folder), {})
-    events = runner.edit(session, prompts, session.settings.sample, 4)
+    events = rendering.edit(session, prompts, session.settings.sample, 4)
     stop_at(events, SampleStep, step, signal.SIGHUP)
     assert installed == ["wait"]
     assert step_of(only(folder, SAVED["edit"]), "latents") == step
@@ -246,7 +246,7 @@ def test_stopped_between_two_prompts(installed: list[str], done: Call, edited: P
     shutil.rmtree(folder / "edits")
     session = Session(Workspace(folder), {})
     prompts = ["a cat is skiing", "a dog is skiing"]
-    stop_at(runner.edit(session, prompts, SampleSettings(), 4), SampleStep, 2, signal.SIGINT, index=1)
+    stop_at(rendering.edit(session, prompts, SampleSettings(), 4), SampleStep, 2, signal.SIGINT, index=1)
     assert installed == ["wait"]
     assert [row["state"] for row in done(folder, "--json", "ls").json()] == ["done", "unfinished"]
     assert "edit 1 is this very recipe" in done(folder, "edit", *prompts).err

@@ -163,7 +163,7 @@ def test_any_text_comes_back(tmp_path_factory: pytest.TempPathFactory, text: str
 
 
 def test_leftovers_of_a_killed_writer_are_removed(settings_file: Workspace) -> None:
-    left = settings_file.folder / ".tmp-999999999-abc.toml"
+    left = settings_file.folder / ".tmp-999999999-abcdef01.toml"
     left.touch()
     settings_file.remember({"caption": "x"})
     assert not left.exists()

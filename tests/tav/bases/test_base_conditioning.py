@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from tav.bases import (
     text_that_is_cut,
     to_uint8,
 )
+from tav.errors import TavError
 from tav.events import VaeStep
 
 
@@ -140,6 +142,36 @@ def test_pixels_are_clamped_and_rounded(base: Base) -> None:
     assert frames.shape == (2, 16, 16, 3)
     assert frames.dtype == np.uint8
     assert (frames == levels[0].permute(1, 2, 3, 0).numpy()).all()
+
+
+class Overflowing:
+    """A VAE whose numbers are too big for its precision."""
+
+    device, dtype, config = torch.device("cpu"), torch.float32, SimpleNamespace(scaling_factor=1.0)
+
+    def __init__(self, value: float, logvar: float = 0.0) -> None:
+        self.value, self.logvar = value, logvar
+
+    def encode(self, pixels: torch.Tensor) -> SimpleNamespace:
+        mean, logvar = torch.full_like(pixels, self.value), torch.full_like(pixels, self.logvar)
+        return SimpleNamespace(latent_dist=SimpleNamespace(mean=mean, logvar=logvar))
+
+    def decode(self, latents: torch.Tensor) -> SimpleNamespace:
+        sample = torch.zeros_like(latents)
+        sample[..., 0, 0] = self.value
+        return SimpleNamespace(sample=sample)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_what_is_not_finite_is_an_error(frames: np.ndarray, value: float) -> None:
+    for made in (
+        encode_frames(Overflowing(value), frames),
+        encode_frames(Overflowing(0, logvar=abs(value)), frames),
+        decode_latents(Overflowing(value), torch.zeros(1, 3, 2, 4, 4)),
+    ):
+        with pytest.raises(TavError, match="not finite") as caught:
+            run(made)
+        assert caught.value.hint == "try --precision fp32"
 
 
 def test_one_frame_and_half_precision(tiny_base: Path, frames: np.ndarray, base: Base) -> None:

@@ -3,12 +3,13 @@
 import json
 import os
 import shutil
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 from tav.bases import inspect_base
-from tav.bases.digest import base_digest
+from tav.bases.digest import base_digest, file_digest
 
 
 @pytest.fixture
@@ -64,3 +65,14 @@ def test_a_broken_cache_is_made_anew(base: Path, tmp_path: Path, broken: str) ->
     cache.write_text(broken)
     assert digest(base, cache) == digest(base)
     assert len(json.loads(cache.read_text())) >= len(inspect_base(base).files)
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(base: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder").mkdir()
+    config = base / "unet" / "config.json"
+    for cache in (tmp_path / "file" / "digests.json", tmp_path / "folder"):
+        assert digest(base, cache) == digest(base)
+        assert file_digest(config, cache) == sha256(config.read_bytes()).hexdigest()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["base", "file", "folder"]
+    assert list((tmp_path / "folder").iterdir()) == []

@@ -69,14 +69,14 @@ def test_text(recorded: Recorded) -> None:
 
 def test_vae_encode(recorded: Recorded) -> None:
     clip = _run(encode_frames(recorded.base.vae, recorded.numbers["vae/pixels_uint8"].numpy()))
-    scale = recorded.base.parts.scaling_factor
+    scale = recorded.base.vae.config.scaling_factor
     mean, std = clip.mean[0].transpose(0, 1) / scale, clip.std[0].transpose(0, 1) / scale
     _close(mean, recorded.numbers["vae/encode_mean"], recorded.tolerance["pixels"])
     _close(2 * std.log(), recorded.numbers["vae/encode_logvar"], recorded.tolerance["pixels"])
 
 
 def test_vae_decode(recorded: Recorded) -> None:
-    latents = recorded.numbers["vae/z"].transpose(0, 1)[None] * recorded.base.parts.scaling_factor
+    latents = recorded.numbers["vae/z"].transpose(0, 1)[None] * recorded.base.vae.config.scaling_factor
     pixels = _run(decode_latents(recorded.base.vae, latents))
     want = (recorded.numbers["vae/decode"] / 2 + 0.5).clamp(0, 1)
     _close(pixels[0].transpose(0, 1), want, recorded.tolerance["pixels"])

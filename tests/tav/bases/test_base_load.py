@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -219,12 +220,20 @@ def test_a_pickle_of_something_else(base: Path) -> None:
         assert "not a plain table of tensors" in refusal(base)
 
 
-def test_a_config_that_builds_nothing(base: Path) -> None:
-    path = base / "unet" / "config.json"
-    config = json.loads(path.read_text())
-    for changes in ({"block_out_channels": [16]}, {"norm_num_groups": 7}, {"attention_head_dim": "many"}):
-        path.write_text(json.dumps(config | changes))
-        assert str(path) in refusal(base)
+@pytest.mark.parametrize(
+    ("part", "changes"),
+    [
+        ("unet", {"block_out_channels": [16]}),
+        ("unet", {"norm_num_groups": 7}),
+        ("unet", {"attention_head_dim": "many"}),
+        ("text_encoder", {"num_attention_heads": "many"}),
+        ("text_encoder", {"hidden_act": "unheard_of"}),
+    ],
+)
+def test_a_config_that_builds_nothing(base: Path, part: str, changes: dict[str, Any]) -> None:
+    path = base / part / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    assert f"no network can be built from {path}" in refusal(base)
 
 
 def test_a_tokenizer_of_another_base(base: Path) -> None:

@@ -6,14 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tav.bases import inspect_base
-from tav.bases.parts import BaseParts, Part
+from tav.bases.parts import BaseParts, Configs, Part
 from tav.bases.sizes import check_size, fitting_size
 from tav.bases.weights import Weights, choose_download, find_weights
+from tav.ddim import NoiseSchedule
 from tav.errors import BaseModelError, SettingsError
+from tav.schema import SchedulerConfig, TextConfig, TokenizerConfig, UNetConfig, VaeConfig
 from tav.settings import BaseRecommendation
 
 SAFE, BIN = "diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin"
@@ -40,7 +42,7 @@ def refusal(folder: Path) -> str:
 def test_properties(tiny_base: Path, golden: Path) -> None:
     tiny = inspect_base(tiny_base)
     assert (tiny.vae_factor, tiny.latent_channels, tiny.size_multiple, tiny.native_size) == (4, 4, 8, (32, 32))
-    assert (tiny.scaling_factor, tiny.prediction_type, tiny.text_tokens) == (0.18215, "epsilon", 77)
+    assert (tiny.prediction_type, tiny.text_tokens) == ("epsilon", 77)
     sd2 = inspect_base(golden / "sd2" / "base")
     assert (sd2.vae_factor, sd2.size_multiple, sd2.native_size) == (8, 64, (128, 128))
     assert (sd2.prediction_type, sd2.text_tokens) == ("v_prediction", 16)
@@ -111,6 +113,100 @@ def test_foreign_bases_are_refused(base: Path, part: str, changes: dict[str, Any
     assert words in message
 
 
+FILES = {
+    "unet": ("unet/config.json", UNetConfig),
+    "vae": ("vae/config.json", VaeConfig),
+    "text_encoder": ("text_encoder/config.json", TextConfig),
+    "tokenizer": ("tokenizer/tokenizer_config.json", TokenizerConfig),
+    "scheduler": ("scheduler/scheduler_config.json", SchedulerConfig),
+    "tav": ("tav.json", BaseRecommendation),
+}
+
+
+@pytest.mark.parametrize(
+    ("part", "field", "value"),
+    [
+        ("scheduler", "num_train_timesteps", "1000"),
+        ("scheduler", "num_train_timesteps", 0),
+        ("scheduler", "beta_start", None),
+        ("scheduler", "beta_end", 1),
+        ("scheduler", "beta_schedule", "squaredcos_cap_v2"),
+        ("scheduler", "trained_betas", "x"),
+        ("scheduler", "trained_betas", []),
+        ("scheduler", "prediction_type", "sample"),
+        ("scheduler", "prediction_type", None),
+        ("scheduler", "steps_offset", None),
+        ("scheduler", "steps_offset", -1),
+        ("scheduler", "steps_offset", 1000),
+        ("scheduler", "clip_sample", True),
+        ("scheduler", "thresholding", True),
+        ("scheduler", "rescale_betas_zero_snr", True),
+        ("vae", "block_out_channels", 5),
+        ("vae", "block_out_channels", []),
+        ("vae", "latent_channels", True),
+        ("vae", "scaling_factor", None),
+        ("vae", "scaling_factor", "x"),
+        ("vae", "scaling_factor", 0),
+        ("vae", "scaling_factor", float("nan")),
+        ("unet", "_class_name", None),
+        ("unet", "sample_size", [8]),
+        ("unet", "sample_size", "64"),
+        ("unet", "sample_size", -8),
+        ("unet", "down_block_types", "DownBlock2D"),
+        ("unet", "cross_attention_dim", None),
+        ("text_encoder", "max_position_embeddings", "77"),
+        ("text_encoder", "max_position_embeddings", 1),
+        ("text_encoder", "architectures", 5),
+        ("text_encoder", "hidden_size", "16"),
+        ("tokenizer", "model_max_length", "x"),
+        ("tokenizer", "model_max_length", 0),
+    ],
+)
+def test_a_field_that_says_what_cannot_be(base: Path, part: str, field: str, value: Any) -> None:
+    path = base / FILES[part][0]
+    edit(path, **{field: value})
+    assert refusal(base).startswith(f"{path}: {field} must be ")
+
+
+def test_what_is_not_read_is_not_judged(base: Path) -> None:
+    edit(base / "scheduler" / "scheduler_config.json", timestep_spacing=5, _class_name=None)
+    edit(base / "unet" / "config.json", block_out_channels="many")
+    edit(base / "tokenizer" / "tokenizer_config.json", model_max_length=10**30)
+    inspect_base(base)
+
+
+any_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.just(10**400) | st.floats() | st.text(st.characters(codec=None)),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=6,
+)
+fields = st.sampled_from(
+    [(file, field.alias or name) for file, model in FILES.values() for name, field in model.model_fields.items()]
+)
+
+
+@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.dictionaries(fields, any_json, min_size=1, max_size=3))
+def test_whatever_a_field_says_the_base_is_taken_or_refused(base: Path, changes: dict[tuple[str, str], Any]) -> None:
+    written = {base / file: (base / file).read_bytes() for file, _ in FILES.values() if (base / file).exists()}
+    for (file, field), value in changes.items():
+        if not (base / file).exists():
+            (base / file).write_text("{}")
+        edit(base / file, **{field: value})
+    said = ""
+    try:
+        parts = inspect_base(base)
+        check_size(parts, *fitting_size(parts, 1.5))
+        assert NoiseSchedule.from_config(parts.scheduler).alphas_cumprod.isfinite().all()
+    except (BaseModelError, SettingsError) as error:
+        said = error.message
+    finally:
+        (base / "tav.json").unlink(missing_ok=True)
+        for path, content in written.items():
+            path.write_bytes(content)
+    assert "\n" not in said
+
+
 def test_recommendation(base: Path) -> None:
     assert inspect_base(base).recommendation == BaseRecommendation.model_validate({})
     (base / "tav.json").write_text('{"size": [64, 32], "guidance_scale": 7.5}')
@@ -159,6 +255,11 @@ def test_shards(tmp_path: Path, part: str, index: str, shard: str) -> None:
     assert choose_download(listed, part) == sorted(listed)
 
 
+def test_an_index_of_anything_but_names_lists_nothing(tmp_path: Path) -> None:
+    (tmp_path / f"{SAFE}.index.json").write_text('{"weight_map": {"a": 1, "b": "x.safetensors", "c": ["y"]}}')
+    assert find_weights(tmp_path, "unet") == ["unet/x.safetensors"]
+
+
 def test_a_shard_outside_its_folder_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "unet").mkdir()
     (tmp_path / "secret.safetensors").write_bytes(b"weights")
@@ -176,12 +277,14 @@ def test_the_smallest_download_is_chosen() -> None:
 
 
 def parts_of(vae_levels: int, unet_levels: int, sample_size: int) -> BaseParts:
-    def part(**config: Any) -> Part:
-        return Part(config, Path("config.json"), Weights(()))
-
-    unet = part(sample_size=sample_size, down_block_types=["DownBlock2D"] * unet_levels)
-    vae = part(block_out_channels=[8] * vae_levels)
-    return BaseParts(Path("/x"), unet, vae, part(), (), {}, BaseRecommendation.model_validate({}))
+    part = Part({}, Path("config.json"), Weights(()))
+    configs = Configs(
+        UNetConfig(sample_size=sample_size, down_block_types=["DownBlock2D"] * unet_levels),
+        VaeConfig(block_out_channels=[8] * vae_levels),
+        TextConfig(),
+        SchedulerConfig(),
+    )
+    return BaseParts(Path("/x"), part, part, part, (), configs, BaseRecommendation.model_validate({}))
 
 
 any_parts = st.builds(parts_of, st.integers(1, 4), st.integers(1, 4), st.sampled_from([8, 32, 64, 96]))

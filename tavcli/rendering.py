@@ -1,0 +1,165 @@
+"""Makes edits: one video for each prompt, from the inverted latents, with its recipe beside and inside it."""
+
+import contextlib
+import json
+import platform
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import tav
+from tav.atomic import remove_leftovers, write_text
+from tav.errors import TavError
+from tav.events import SampleStep
+from tav.settings import SampleSettings
+from tavcli import edits
+from tavcli.edits import PARTIAL, Edit
+from tavcli.fingerprint import digest
+from tavcli.keeping import kept, read_partial
+from tavcli.locks import Busy, locked
+from tavcli.runner import inverted_latents
+from tavcli.session import Begin, Note, RunEvent, Session
+from tavcli.workspace import Workspace
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def acting(settings: SampleSettings) -> SampleSettings:
+    """The settings without those that change nothing, so that equal videos have equal recipes."""
+    dead: dict[str, Any] = {}
+    if not settings.inversion:
+        dead["vary"] = 0.0
+    if settings.inversion and settings.vary == 0:
+        dead["seed"] = 0
+    if settings.guidance_scale == 1:
+        dead["negative_prompt"] = ""
+    return settings.model_copy(update=dead)
+
+
+def recipe(session: Session, prompt: str, settings: SampleSettings, steps: int) -> dict[str, Any]:
+    """All that decides an edit's video. Needs the stages it builds on to be there."""
+    tuned = session.tuned
+    clip = {name: value for name, value in tuned.inputs["clip"].items() if value is not None}
+    return {
+        "tav": tav.__version__,
+        "prompt": prompt,
+        **settings.model_dump(mode="json"),
+        "steps": steps,
+        **{name: tuned.inputs[name] for name in ("caption", "precision", "frame_attention")},
+        "clip": {**clip, "file": session.settings.clip.source},
+        "base": {"name": session.settings.base, "digest": session.base_digest},
+        "tuned": {**tuned.inputs["tune"], "key": tuned.key, "digest": digest(tuned.result)},
+        "inverted": {"key": session.inverted(steps).key} if settings.inversion else {},
+    }
+
+
+def edit(session: Session, prompts: list[str], settings: SampleSettings, steps: int) -> Iterator[RunEvent | Edit]:
+    """Make one edit for each prompt, on fresh stages; yields each Edit when its video is there."""
+    from tav.video import check_recipe
+
+    settings = acting(settings)
+    recipes = [recipe(session, prompt, settings, steps) for prompt in dict.fromkeys(prompts)]
+    for one_recipe in recipes:
+        check_recipe(one_recipe)
+    claimed = [edits.claim(session.workspace, one_recipe) for one_recipe in recipes]
+    with contextlib.ExitStack() as held:
+        _hold(session.workspace, claimed, held)
+        for one in (one for one in claimed if one.done):
+            one.partial.unlink(missing_ok=True)
+            yield Note(f"edit {one.number} is this very recipe: nothing to do")
+            yield one
+        waiting = [one for one in claimed if not one.done]
+        # One that was begun goes on alone; the new ones share what does not depend on the prompt.
+        for begun in (one for one in waiting if one.partial.is_file()):
+            yield from _edit(session, [begun], settings, steps)
+        if new := [one for one in waiting if not one.done]:
+            yield from _edit(session, new, settings, steps)
+
+
+def _hold(workspace: Workspace, claimed: list[Edit], held: contextlib.ExitStack) -> None:
+    """Lock all claimed edits until `held` is closed; if one is busy, give up the claims of which nothing is made."""
+    # In one order for all processes, so that two of them cannot each hold what the other one wants.
+    ordered = sorted(claimed, key=lambda one: one.number)
+    try:
+        for one in ordered:
+            held.enter_context(_locked(workspace, one))
+            held.enter_context(_released_on_failure(one))
+            remove_leftovers(one.folder)
+    except Busy:
+        for one in ordered:
+            with contextlib.suppress(Busy), _locked(workspace, one):
+                edits.release(one)
+        raise
+
+
+def _locked(workspace: Workspace, one: Edit) -> contextlib.AbstractContextManager[None]:
+    return locked(workspace, f"edit-{one.number:04d}")
+
+
+@contextlib.contextmanager
+def _released_on_failure(one: Edit) -> Iterator[None]:
+    """Bad input found on the way leaves no unfinished edit behind."""
+    try:
+        yield
+    except TavError:
+        edits.release(one)
+        raise
+
+
+def _edit(session: Session, group: list[Edit], settings: SampleSettings, steps: int) -> Iterator[RunEvent | Edit]:
+    from tav.sampling import sample, start_latents
+
+    prompts = [one.recipe["prompt"] for one in group]
+    *contexts, negative = yield from session.contexts([*prompts, settings.negative_prompt])
+    yield from session.load_tuned()
+    if settings.inversion:
+        (session.inverted(steps).folder / PARTIAL).unlink(missing_ok=True)  # a kill may have left it
+        like = inverted_latents(session.inverted(steps))
+    else:
+        like = (yield from session.encoded()).mean  # only its shape counts
+    start, done = read_partial(group[0].partial) or (start_latents(like, settings), 0)
+    events = sample(
+        session.video, session.schedule, start, contexts, negative, settings.guidance_scale, steps, done=done
+    )
+    for one, events_of_one in zip(group, _by_prompt(events, len(group)), strict=True):
+        began = time.monotonic()
+        yield Begin(f"edit {one.number}: {one.recipe['prompt']}", steps, done)
+        latents = yield from kept(session, events_of_one, one.partial, start)
+        yield from _finish(session, one, latents, time.monotonic() - began)
+        yield one
+
+
+def _finish(session: Session, one: Edit, latents: "Tensor", seconds: float) -> Iterator[RunEvent]:
+    from tav.video import contact_sheet, write_video
+
+    recipe = one.recipe
+    (frames,) = yield from session.decoded({f"edit {one.number}": latents})
+    source = session.source_frames
+    contact_sheet(one.sheet, [(recipe["caption"], source), (recipe["prompt"], frames)])
+    write_text(one.folder / "made.json", json.dumps(_made(session, seconds), indent=1))
+    write_video(one.video, frames, session.clip.fps, recipe)
+    one.partial.unlink(missing_ok=True)
+
+
+def _made(session: Session, seconds: float) -> dict[str, Any]:
+    """Where and when: facts about a run that do not decide its result."""
+    import diffusers
+    import torch
+
+    libraries = {"torch": torch.__version__, "diffusers": diffusers.__version__, "python": platform.python_version()}
+    where = {"device": str(session.device), "threads": torch.get_num_threads()}
+    return {"date": time.strftime("%Y-%m-%d %H:%M:%S"), "sampling_seconds": round(seconds, 1), **where, **libraries}
+
+
+def _by_prompt(events: Iterator[SampleStep], count: int) -> Iterator[Iterator[SampleStep]]:
+    """Split one stream of events into one for each prompt, without running ahead."""
+
+    def one() -> Iterator[SampleStep]:
+        for event in events:
+            yield event
+            if event.step == event.total:
+                return
+
+    for _ in range(count):
+        yield one()
