@@ -65,7 +65,7 @@ is changed later does not change the frames. `tav tune` and `tav invert` write t
 """
 
 CLIP_RULES = f"""
-- `stride` and `fps` exclude each other. A number as `stride` is at least 1; `"uniform"` needs `frames`.
+- `stride` and `fps` exclude each other. A number as `stride` is at least 1; `"uniform"` without `frames` spreads 24.
 - Without `stride` and `fps`: the stride that comes nearest to {RATE_BY_DEFAULT} frames a second.
 - Without `frames`: as many as there are, at most {MOST_BY_DEFAULT}. With `frames`, a clip that has fewer is an error.
 - Without `size`: the clip's aspect, at the area that the base recommends or was trained on.

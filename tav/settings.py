@@ -33,7 +33,7 @@ class ClipSettings(Settings):
     start: float = Field(default=0.0, ge=0, description="seconds into the clip where the first frame is taken")
     frames: int | None = Field(default=None, ge=1, le=4096, description="how many frames (none: up to 24)")
     stride: int | Literal["uniform"] | None = Field(
-        default=None, description="every K-th frame, or `uniform` over the clip"
+        default=None, description="every K-th frame, or `uniform`: the stride that spreads them over the clip"
     )
     fps: float | None = Field(default=None, ge=0.01, le=1000, description="frames a second, instead of a stride")
     size: Size | None = Field(default=None, description="width and height of the network's pictures, in pixels")
@@ -47,8 +47,6 @@ class ClipSettings(Settings):
             raise ValueError("stride and fps exclude each other")
         if isinstance(self.stride, int) and self.stride < 1:
             raise ValueError("stride must be at least 1")
-        if self.stride == "uniform" and self.frames is None:
-            raise ValueError("stride 'uniform' needs frames")
         return self
 
 

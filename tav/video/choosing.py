@@ -56,8 +56,7 @@ def _start_index(info: ClipInfo, start: float) -> int:
 
 def _stride(info: ClipInfo, start: int, settings: ClipSettings) -> int:
     if settings.stride == "uniform":
-        assert settings.frames is not None  # ClipSettings refuses it otherwise
-        return max(1, (info.num_frames - start) // settings.frames)
+        return max(1, (info.num_frames - start) // (settings.frames or MOST_BY_DEFAULT))
     return settings.stride or max(1, round(info.fps / RATE_BY_DEFAULT))
 
 

@@ -88,9 +88,10 @@ def test_a_killed_writer_leaves_the_old_file_and_litter_that_is_removed(tmp_path
 def test_leftovers_of_the_dead_are_removed_here_and_nothing_else(tmp_path: Path) -> None:
     done = subprocess.Popen([sys.executable, "-c", ""])
     done.wait()
-    dead, living = f"{TEMPORARY}{done.pid}", f"{TEMPORARY}{os.getppid()}"
-    kept = [tmp_path / "note.txt", tmp_path / "deep" / f"{dead}-1.txt", tmp_path / f"{living}-1.txt"]
-    for path in [*kept, tmp_path / f"{dead}-2.txt", tmp_path / f"{dead}-3" / "x", tmp_path / f"{TEMPORARY}old.txt"]:
+    dead, living, end = f"{TEMPORARY}{done.pid}", f"{TEMPORARY}{os.getppid()}", "-0123abcd"
+    others = ["note.txt", f"deep/{dead}{end}.txt", f"{living}{end}.txt", f"{TEMPORARY}mine.txt", f"{dead}-notes.txt"]
+    kept = [tmp_path / name for name in others]
+    for path in [*kept, tmp_path / f"{dead}{end}.txt", tmp_path / f"{dead}{end}" / "x"]:
         write_text(path, "")
     remove_leftovers(tmp_path)
     assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == sorted(kept)

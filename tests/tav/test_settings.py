@@ -169,7 +169,6 @@ def test_a_size_comes_from_toml_as_a_list() -> None:
     ("values", "said"),
     [
         ({"stride": 2, "fps": 12.0}, "stride and fps exclude each other"),
-        ({"stride": "uniform"}, "needs frames"),
         ({"stride": -2}, "at least 1"),
     ],
 )

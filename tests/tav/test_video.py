@@ -347,6 +347,7 @@ def test_by_default_about_twelve_frames_a_second(source: Fraction | int, stride:
 def test_uniform_spreads_over_what_is_left() -> None:
     info = constant(100, Fraction(10))
     assert choose_frames(info, ClipSettings(stride="uniform", frames=8)).indices == tuple(range(0, 96, 12))
+    assert choose_frames(info, ClipSettings(stride="uniform")).indices == tuple(range(0, 96, 4))
     late = choose_frames(info, ClipSettings(stride="uniform", frames=8, start=5.0))
     assert late.indices == tuple(range(50, 98, 6))
 

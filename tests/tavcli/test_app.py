@@ -66,7 +66,8 @@ def fails_with(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
         (
             PermissionError(13, "Permission denied", "x"),
             1,
-            "error: x: Permission denied\n  check the path, its permissions and the free space; nothing half-written is left\n",
+            "error: x: Permission denied\n"
+            "  check the path, its permissions and the free space; nothing half-written is left\n",
         ),
         (Interrupted(), 130, "interrupted\n  the same command goes on where it was\n"),
     ],

@@ -82,7 +82,7 @@ INIT = {
     "--start -1": "start",
     "--stride 0": "stride must be at least 1",
     "--stride often": "stride",
-    "--stride uniform": "needs frames",
+    "--stride evenly": "whole number",
     "--stride 2 --fps 3": "stride and fps exclude each other",
     "--fps 30": "more than the clip's own 12",
     "--fps nan": "fps",
