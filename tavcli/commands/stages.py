@@ -103,11 +103,7 @@ def edit(
     if seed is not None and settings.vary == 0 and settings.inversion:
         talk.warn("a seed changes nothing without --vary or --no-inversion")
     if options.dry_run:
-        plan = [_will_tune(session.tuned)]
-        if settings.inversion:
-            plan.append(_will_invert(session, steps, session.settings.invert.check))
-        plan += [{"stage": "edit", "prompt": prompt, "steps": steps, **settings.model_dump()} for prompt in prompts]
-        talk.result(*_plan(plan))
+        talk.result(*_plan(_will_edit(session, prompts)))
         return
     warn_of_cut_text(session.parts, talk, [*prompts, settings.negative_prompt])
     _make_tuned(session, talk)
@@ -116,9 +112,7 @@ def edit(
         _follow_inversion(session, talk, steps, session.settings.invert.check)
     made = [one for one in talk.follow(rendering.edit(session, prompts, settings, steps)) if isinstance(one, Edit)]
     if output is not None:
-        remove_leftovers(output.resolve().parent)
-        with replacing(output.resolve()) as temporary:
-            shutil.copyfile(made[0].video, temporary)
+        _copy(made[0].video, output.resolve())
     made.sort(key=lambda one: one.number)
     data = [{"number": one.number, "prompt": one.recipe["prompt"], "video": str(one.video)} for one in made]
     talk.result(data, [short(one.video) for one in made])
@@ -134,6 +128,12 @@ def _check_output(output: Path | None, prompts: list[str]) -> None:
         raise SettingsError(f"{output} is a folder", "-o takes the name of the file to write")
     if output.suffix.lower() != ".mp4":
         raise SettingsError(f"-o {output}: the video is an MP4", "name it with the ending .mp4")
+
+
+def _copy(video: Path, output: Path) -> None:
+    remove_leftovers(output.parent)
+    with replacing(output) as temporary:
+        shutil.copyfile(video, temporary)
 
 
 def _check_texts(prompts: list[str], negative: str | None) -> None:
@@ -193,6 +193,15 @@ def _will_invert(session: Session, steps: int, check: bool) -> dict[str, Any]:
     tuned, inverted = session.tuned, session.inverted(steps)
     state = inverted.state if tuned.state == "fresh" or inverted.state != "fresh" else "stale"
     return {"stage": "invert", "state": state, "run": state != "fresh", "steps": steps, "check": check}
+
+
+def _will_edit(session: Session, prompts: list[str]) -> list[dict[str, Any]]:
+    settings, invert = session.settings.sample, session.settings.invert
+    plan = [_will_tune(session.tuned)]
+    if settings.inversion:
+        plan.append(_will_invert(session, invert.steps, invert.check))
+    edit = {"stage": "edit", "steps": invert.steps, **settings.model_dump()}
+    return [*plan, *({**edit, "prompt": prompt} for prompt in prompts)]
 
 
 def _plan(plan: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[str]]:
