@@ -199,10 +199,12 @@ class Session:
         new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self._texts]
         if new:
             yield Note("reading the captions")
-            tokenizer, text_encoder = load_text(self.parts, self.device, self.dtype)
             remove_leftovers(self.workspace.cache)
+            with self.memory():
+                tokenizer, text_encoder = load_text(self.parts, self.device, self.dtype)
+                for prompt in new:
+                    self._texts[prompt] = encode_text(tokenizer, text_encoder, [prompt])
             for prompt in new:
-                self._texts[prompt] = encode_text(tokenizer, text_encoder, [prompt]).cpu()
                 save_tensors(place(prompt), "text", {"context": self._texts[prompt]}, {"prompt": prompt})
         return [self._texts[prompt] for prompt in prompts]
 

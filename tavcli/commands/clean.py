@@ -56,8 +56,9 @@ def clean(
         if not asked:
             talk.say(f"{size(total)} in all; --yes removes it")
         return
-    removed = [item.bytes for item in found if _remove(session.workspace, item, talk)]
-    talk.say(f"removed {size(total if len(removed) == len(found) else sum(removed))}")
+    sizes = [item.bytes for item in found]  # before they are gone
+    freed = sum(one for one, item in zip(sizes, found, strict=True) if _remove(session.workspace, item, talk))
+    talk.say(f"removed {size(freed)}")
 
 
 def _remove(workspace: Workspace, item: Removable, talk: Talk) -> bool:

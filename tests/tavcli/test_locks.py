@@ -91,3 +91,17 @@ def test_numbers_claimed_at_once_are_distinct_and_consecutive(workspace: Workspa
     assert len(list(workspace.edits.iterdir())) == 20
     again = subprocess.run([*command, "a"], stdout=subprocess.PIPE, text=True, check=True)
     assert list(map(int, again.stdout.split())) == claimed[0]
+
+
+def test_clean_leaves_alone_what_is_being_written(tav: Call, edited: Path, copy_of: Call) -> None:
+    folder = copy_of(edited)
+    (state,) = folder.glob("tuned/*/state.safetensors")
+    with locked(Workspace(folder), f"tuned-{state.parent.name}"):
+        said = tav(folder, "clean", "--yes")
+    assert state.is_file()
+    assert not (folder / "cache").exists()
+    assert "left alone" in said.err
+    size = state.stat().st_size
+    said = tav(folder, "clean", "--yes")
+    assert not state.exists()
+    assert f"removed {size / 1000:.1f} kB" in said.err or f"removed {size / 1e6:.1f} MB" in said.err
