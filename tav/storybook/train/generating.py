@@ -1,0 +1,64 @@
+"""Single pictures from captions: the base as it is, before any clip."""
+
+from collections.abc import Generator, Iterator, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from einops import rearrange
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tav import ddim
+from tav.bases import Base, decode_latents, encode_text, to_uint8
+
+T = TypeVar("T")
+
+
+def generate(
+    base: Base, captions: Sequence[str], seeds: Sequence[int], guidance_scale: float, steps: int, batch: int = 20
+) -> Iterator[NDArray[np.uint8]]:
+    """Pictures (n h w 3) of the base's own size, a batch at a time; DDIM, the 2-D network.
+
+    A picture depends on its caption and its seed alone, up to rounding, not on its batch.
+    """
+    empty = encode_text(base.tokenizer, base.text_encoder, [""])
+    for start in range(0, len(captions), batch):
+        context = encode_text(base.tokenizer, base.text_encoder, list(captions[start : start + batch]))
+        latents = torch.cat([_noise(base, seed) for seed in seeds[start : start + batch]])
+        latents = denoised(base, latents, context, empty.expand_as(context), guidance_scale, steps)
+        yield decoded(base.vae, latents)
+
+
+def _noise(base: Base, seed: int) -> Tensor:
+    width, height = base.parts.native_size
+    factor = base.parts.vae_factor
+    shape = 1, base.parts.latent_channels, height // factor, width // factor
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+@torch.no_grad()
+def denoised(base: Base, latents: Tensor, context: Tensor, empty: Tensor, guidance_scale: float, steps: int) -> Tensor:
+    """Noise (n c h w) to clean latents, by contexts (n d e) and the empty prompt's, as many; arXiv 2207.12598."""
+    both = torch.cat([empty, context])
+    for t in base.schedule.timesteps(steps):
+        unguided, guided = base.unet(latents.repeat(2, 1, 1, 1), t, both).sample.float().chunk(2)
+        prediction = unguided + guidance_scale * (guided - unguided)
+        latents = ddim.step(base.schedule, latents, prediction, t, base.schedule.spacing(steps))
+    return latents
+
+
+def decoded(vae: Any, latents: Tensor) -> NDArray[np.uint8]:
+    """Scaled latents (n c h w) as pictures (n H W 3) of 0..255."""
+    pictures: NDArray[np.uint8] = to_uint8(returned(decode_latents(vae, rearrange(latents, "n c h w -> 1 c n h w"))))
+    return pictures
+
+
+def returned(events: Generator[Any, None, T]) -> T:
+    """Run a generator of events to its end; what it returns."""
+    while True:
+        try:
+            next(events)
+        except StopIteration as end:
+            value: T = end.value
+            return value

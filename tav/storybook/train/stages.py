@@ -1,0 +1,158 @@
+"""The stages of training the base, each resumable, each leaving what it made in the base's folder."""
+
+import os
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL
+from torch import nn
+from transformers import CLIPTokenizer
+
+from tav.storybook.train.base import (
+    describe,
+    read_config,
+    read_origin,
+    take_up,
+    write_diffusion,
+    write_vae,
+    write_words,
+)
+from tav.storybook.train.diffusion import new_text_to_image, train_diffusion
+from tav.storybook.train.latents import captions, encode_pictures, encoded, gather, scale_of
+from tav.storybook.train.loop import Plan, Progress
+from tav.storybook.train.pictures import Pictures, rendered
+from tav.storybook.train.vae import freeze_encoder, new_vae, train_vae
+from tav.storybook.train.workers import Worker, in_parallel
+
+SEED = 1
+SCENES, TEXTURES = 96, 6
+"""Files of 512 training pictures of each kind."""
+
+PLANS = {
+    "vae": Plan("vae", steps=3200, rate=2e-3, tail=0.4, seed=SEED),
+    "diffusion": Plan("diffusion", steps=16000, rate=1.5e-3, tail=0.3, decay=0.9995, seed=SEED),
+    "decoder": Plan("decoder", steps=3000, rate=1e-3, tail=0.5, seed=SEED),
+}
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where training keeps its state, and where the folders of the shipped models are."""
+
+    state: Path
+    into: Path
+
+    @property
+    def base(self) -> Path:
+        """The base's folder."""
+        return self.into / "base"
+
+    def scenes(self) -> Pictures:
+        """The training pictures, rendered where they are not there."""
+        return rendered(self.state / "pictures", "scenes", SEED, SCENES, _cores())
+
+    def textures(self) -> Pictures:
+        """The pictures that keep the coder open to footage."""
+        return rendered(self.state / "pictures", "textures", SEED, TEXTURES, _cores())
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+def _done(folders: Folders, plan: Plan) -> int:
+    """Steps that the shipped weights have behind them."""
+    return int(read_origin(folders.base).get(plan.name, {}).get("steps", 0))
+
+
+def _trained(folders: Folders, plan: Plan, model: nn.Module) -> Progress:
+    """The model with the mean weights of its training."""
+    progress = Progress(plan, model, folders.state)
+    progress.use_mean()
+    return progress
+
+
+def _record(folders: Folders, progress: Progress) -> None:
+    """Write down how the shipped weights came about."""
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    plan = progress.plan
+    facts = {"steps": progress.step, "seconds": round(progress.seconds), "seed": plan.seed, "rate": plan.rate}
+    describe(folders.base, {plan.name: {**facts, "commit": commit.stdout.strip()}})
+
+
+def _vae(folders: Folders, decoder_only: bool) -> AutoencoderKL:
+    vae = new_vae()
+    take_up(vae, folders.base, "vae")
+    return freeze_encoder(vae) if decoder_only else vae
+
+
+def _coder_worker(worker: Worker, folders: Folders, plan: Plan, minutes: float, decoder_only: bool) -> None:
+    torch.manual_seed(plan.seed)
+    vae, done = _vae(folders, decoder_only), _done(folders, plan)
+    train_vae(worker, folders.state, vae, folders.scenes(), folders.textures(), plan, minutes, done)
+
+
+def train_coder(folders: Folders, plan: Plan, minutes: float) -> None:
+    """The picture coder."""
+    folders.scenes(), folders.textures()
+    in_parallel(_coder_worker, folders, plan, minutes, False)
+    vae = _vae(folders, decoder_only=False)
+    progress = _trained(folders, plan, vae)
+    write_vae(folders.base, vae, scaling_factor=1.0)
+    _record(folders, progress)
+
+
+def train_decoder(folders: Folders, plan: Plan, minutes: float) -> None:
+    """The coder's decoder alone, on latents that no longer change."""
+    folders.scenes(), folders.textures()
+    in_parallel(_coder_worker, folders, plan, minutes, True)
+    vae = _vae(folders, decoder_only=True)
+    progress = _trained(folders, plan, vae)
+    write_vae(folders.base, vae, read_config(folders.base, "vae")["scaling_factor"])
+    _record(folders, progress)
+
+
+def train_text_to_image(folders: Folders, plan: Plan, minutes: float) -> None:
+    """Text encoder and UNet, on the coder's latents, whose scale is written into its config."""
+    path = folders.state / "latents.npy"
+    if not path.exists():
+        folders.scenes()
+        in_parallel(_encode_worker, folders, path)
+        gather(path)
+    write_vae(folders.base, _vae(folders, decoder_only=False), scale_of(np.load(path, mmap_mode="r")))
+    write_words(folders.base)
+    in_parallel(_diffusion_worker, folders, plan, minutes)
+    model = new_text_to_image(_tokenizer(folders))
+    progress = _trained(folders, plan, model)
+    write_diffusion(folders.base, model)
+    _record(folders, progress)
+
+
+def _encode_worker(worker: Worker, folders: Folders, path: Path) -> None:
+    vae = _vae(folders, decoder_only=False).to(worker.device)
+    encode_pictures(worker, vae, folders.scenes(), path)
+
+
+def _tokenizer(folders: Folders) -> Any:
+    return CLIPTokenizer.from_pretrained(str(folders.base / "tokenizer"), local_files_only=True)
+
+
+def _diffusion_worker(worker: Worker, folders: Folders, plan: Plan, minutes: float) -> None:
+    torch.manual_seed(plan.seed)
+    tokenizer = _tokenizer(folders)
+    model = new_text_to_image(tokenizer)
+    taken = take_up(model.unet, folders.base, "unet") and take_up(model.text, folders.base, "text_encoder")
+    data = encoded(folders.state / "latents.npy", captions(SEED, SCENES), tokenizer)
+    train_diffusion(worker, folders.state, data, model, plan, minutes, _done(folders, plan) if taken else 0)
+
+
+STAGES: dict[str, Callable[[Folders, Plan, float], None]] = {
+    "vae": train_coder,
+    "diffusion": train_text_to_image,
+    "decoder": train_decoder,
+}
