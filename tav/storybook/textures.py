@@ -24,8 +24,8 @@ def random_texture(rng: np.random.Generator) -> Image.Image:
 
 def _colour(rng: np.random.Generator) -> np.ndarray:
     """Mostly greyish, now and then saturated, as colours in photographs are."""
-    grey = rng.uniform(0, 255)
-    return np.clip(grey + rng.normal(0, 1, 3) * rng.choice((8, 30, 80)), 0, 255)
+    spread = float(rng.choice((8, 30, 80)))
+    return np.asarray(rng.uniform(0, 255) + rng.normal(0, spread, 3)).clip(0, 255)
 
 
 def _cloud(rng: np.random.Generator, colour: np.ndarray, contrast: float, roughness: float) -> np.ndarray:
