@@ -143,5 +143,7 @@ def _sentence(kind: type[Config], problem: Any, values: Any) -> str:
     if not problem["loc"]:
         return str(problem["msg"]).removeprefix("Value error, ")
     name = problem["loc"][0]
+    if problem["type"] == "missing":
+        return f"{name} is missing"
     fields = {field.alias or plain: field for plain, field in kind.model_fields.items()}
     return f"{name} must be {fields[name].description}, not {reprlib.repr(values[name])}"

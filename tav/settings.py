@@ -89,6 +89,7 @@ class BaseRecommendation(Settings):
     guidance_scale: float | None = Field(default=None, ge=0, le=100, description="sample.guidance_scale")
     learning_rate: float | None = Field(default=None, gt=0, le=1, description="tune.learning_rate")
     steps: int | None = Field(default=None, ge=1, le=1_000_000, description="tune.steps")
+    ddim_steps: int | None = Field(default=None, ge=1, le=500, description="invert.steps")
 
 
 S = TypeVar("S", bound=Settings)

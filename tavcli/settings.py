@@ -60,7 +60,9 @@ class WorkspaceSettings(Preset, DeviceSettings):
     """Everything that is in force in a workspace."""
 
     caption: str = Field(pattern=r"\S", description="what the clip shows")
-    base: str = Field(min_length=1, description="the text-to-image model: a folder, or a name in the local hub cache")
+    base: str = Field(
+        min_length=1, description="the text-to-image model: storybook, a folder, or a name in the local hub cache"
+    )
     preset: str | None = Field(default=None, description="one of the presets")
     clip: SourceClip
 
@@ -93,8 +95,9 @@ def preset_layer(name: str | None) -> Layer:
 def recommendation_layer(recommendation: BaseRecommendation) -> Layer:
     """What the base's own `tav.json` recommends, as settings."""
     tune = {"learning_rate": recommendation.learning_rate, "steps": recommendation.steps}
+    invert = {"steps": recommendation.ddim_steps}
     sample = {"guidance_scale": recommendation.guidance_scale}
-    return {"tune": without_none(tune), "sample": without_none(sample)}
+    return {"tune": without_none(tune), "invert": without_none(invert), "sample": without_none(sample)}
 
 
 def merge(*layers: Layer) -> Layer:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tav.bases.configs import read_json
+from tav.bases.lexicon import Lexicon, read_lexicon
 from tav.bases.refusals import refuse_foreign
 from tav.bases.weights import Weights, find_weights
 from tav.errors import BaseModelError
@@ -76,6 +77,8 @@ class BaseParts:
     tokenizer_files: tuple[Path, ...]
     configs: Configs
     recommendation: BaseRecommendation
+    lexicon: Lexicon | None = None
+    """The words it knows; None: it does not say."""
 
     @cached_property
     def files(self) -> tuple[Path, ...]:
@@ -125,8 +128,8 @@ def inspect_base(folder: Path) -> BaseParts:
     """Check `folder` without reading weights.
 
     Raises BaseModelError for a config that is unreadable or says what cannot be, for a kind of base that cannot be
-    inflated, for a scheduler that DDIM cannot follow, and for everything that is missing, in one message. Raises
-    SettingsError for a wrong `tav.json`.
+    inflated, for a scheduler that DDIM cannot follow, and for everything that is missing, in one message, and for
+    a wrong `lexicon.json`. Raises SettingsError for a wrong `tav.json`.
     """
     if not folder.is_dir():
         raise BaseModelError(f"no folder {folder}", "a base is a diffusers Stable Diffusion folder")
@@ -160,6 +163,7 @@ def inspect_base(folder: Path) -> BaseParts:
         tokenizer,
         Configs(**configs),
         _recommended(folder),
+        read_lexicon(folder),
     )
 
 

@@ -23,21 +23,15 @@ _END_OF_WORD = "</w>"
 Pair = tuple[str, str]
 
 
-def trained_words() -> list[str]:
+def grammar_words() -> list[str]:
     """Every word that a caption can have, sorted."""
     scenes = [Scene(subject, "") for subject in SUBJECTS]
     scenes += [Scene("man", action) for action in ACTIONS]
     scenes += [Scene("man", "", place=place) for place in PLACES]
-    scenes += [Scene("man", "", time=time) for time in TIMES]
+    scenes += [Scene("man", "", time=time, says_day=True) for time in TIMES]
     scenes += [Scene("man", "", colour=colour) for colour in COLOURS]
     scenes += [Scene("man", "", style=style) for style in STYLES]
     return sorted({word for scene in scenes for word in scene.caption.replace(",", " ").split()})
-
-
-def grammar_words() -> list[str]:
-    """The words of the captions, and those that name what captions leave unsaid (`by day`), sorted."""
-    named = (*SUBJECTS, *ACTIONS, *PLACES, *TIMES, *COLOURS, *STYLES)
-    return sorted({*trained_words(), *(word for name in named for word in name.split())})
 
 
 def write_tokenizer(folder: Path) -> int:
@@ -58,7 +52,7 @@ def write_tokenizer(folder: Path) -> int:
 
 def write_lexicon(path: Path) -> None:
     """Write the `lexicon.json` that `tav.bases.lexicon` reads: the words trained on, and the spare ones."""
-    _write_json(path, {"format": 1, "words": trained_words(), "spare": sorted(PLACEHOLDERS)})
+    _write_json(path, {"format": 1, "words": grammar_words(), "spare": sorted(PLACEHOLDERS)})
 
 
 def learned_merges(words: list[str]) -> list[Pair]:

@@ -6,9 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
+from tav.bases.embedded import EMBEDDED
 from tav.errors import SettingsError
 from tav.settings import ClipSettings, parse
-from tavcli.commands.texts import warn_of_cut_text
+from tavcli.commands.texts import warn_of_cut_text, warn_of_unknown_words
 from tavcli.console import Talk, short
 from tavcli.options import Options
 from tavcli.settings import Layer, in_force, merge, preset_layer, without_none
@@ -20,7 +21,10 @@ def init(
     clip: Annotated[Path, typer.Argument(help="The video.")],
     folder: Annotated[Path | None, typer.Argument(help="The workspace to make; the clip's name if left out.")] = None,
     caption: Annotated[str | None, typer.Option(help="What the clip shows, in a sentence.")] = None,
-    base: Annotated[str | None, typer.Option(metavar="NAME|PATH", help="The text-to-image model.")] = None,
+    base: Annotated[
+        str | None,
+        typer.Option(metavar="NAME|PATH", help="The text-to-image model; `storybook`, which draws, is embedded."),
+    ] = None,
     preset: Annotated[str | None, typer.Option(metavar="NAME", help="paper, official, low-memory or draft.")] = None,
     start: Annotated[float | None, typer.Option(metavar="S", help="Seconds into the clip to start at.")] = None,
     frames: Annotated[int | None, typer.Option(metavar="N", help="How many frames.")] = None,
@@ -50,6 +54,7 @@ def init(
     parts = facts.pop("parts")
     in_force(without_none(values), {}, parts.recommendation)
     warn_of_cut_text(parts, talk, [values["caption"]])
+    warn_of_unknown_words(parts, talk, [values["caption"]])
     if not options.dry_run:
         create(target, clip, without_none(values))
     for line in facts.pop("said"):
@@ -83,19 +88,20 @@ def _take(clip: Path, values: dict[str, Any], preset: str | None, flags: Layer) 
         f"taken: {len(choice.indices)} frames from {settings.start:g} s, "
         + (f"every {_ordinal(choice.stride)}" if settings.fps is None else f"{settings.fps:g} a second")
         + f", at {size[0]}x{size[1]} ({settings.fit}); the result plays at {float(choice.fps):.4g} a second",
-        f"base: {values['base']}",
+        f"base: {values['base']}"
+        + (" (embedded drawing base; for photographs choose one with --base)" if values["base"] == EMBEDDED else ""),
     ]
     return {**taken, "output_fps": float(choice.fps), "said": said, "parts": parts}
 
 
 def _base(given: str | None) -> str:
-    """The base as it is written down: a folder by its full path, a hub name as it is."""
+    """The base as it is written down: a folder by its full path, the embedded one and hub names as they are."""
     from tav.bases.catalog import resolve
     from tavcli.user import default_base
 
     name = given or default_base()
     folder = resolve(name)
-    return str(folder) if Path(name).expanduser().is_dir() else name
+    return str(folder) if name != EMBEDDED and Path(name).expanduser().is_dir() else name
 
 
 def _ask_caption(options: Options) -> str:

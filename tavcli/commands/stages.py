@@ -10,7 +10,7 @@ import typer
 from tav.atomic import remove_leftovers, replacing
 from tav.errors import SettingsError
 from tavcli import rendering, runner
-from tavcli.commands.texts import warn_of_cut_text
+from tavcli.commands.texts import warn_of_cut_text, warn_of_unknown_words
 from tavcli.console import Talk, checked, short, size
 from tavcli.edits import Edit
 from tavcli.interrupts import Interrupted
@@ -102,6 +102,7 @@ def edit(
     settings, steps = session.settings.sample, session.settings.invert.steps
     if seed is not None and settings.vary == 0 and settings.inversion:
         talk.warn("a seed changes nothing without --vary or --no-inversion")
+    warn_of_unknown_words(session.parts, talk, [*prompts, settings.negative_prompt], session.settings.caption)
     if options.dry_run:
         talk.result(*_plan(_will_edit(session, prompts)))
         return

@@ -1,4 +1,4 @@
-"""What a base's text encoder does not read of a text, said before the text is used."""
+"""What a base does not read or does not know of a text, said before the text is used."""
 
 from tav.bases.parts import BaseParts
 from tavcli.console import Talk
@@ -12,3 +12,19 @@ def warn_of_cut_text(parts: BaseParts, talk: Talk, texts: list[str]) -> None:
     for text in dict.fromkeys(texts):
         if cut := text_that_is_cut(tokenizer, context_length(parts, tokenizer), text):
             talk.warn(f"the text encoder reads only the start of “{text[:40]}...”; cut: “{cut}”")
+
+
+def warn_of_unknown_words(parts: BaseParts, talk: Talk, texts: list[str], taught: str = "") -> None:
+    """Warn once of each word that the base was not trained on, if it says which ones it was.
+
+    A spare word means something once it stands in the caption that was tuned: `taught`.
+    """
+    if parts.lexicon is None:
+        return
+    text = "\n".join(texts)
+    for word, near in parts.lexicon.unknown_words(text):
+        names = ", ".join(f'"{one}"' for one in near)
+        talk.warn(f'the base does not know "{word}"' + (f" (nearest: {names})" if near else ""))
+    for word in parts.lexicon.spare_words(text):
+        if word not in parts.lexicon.spare_words(taught):
+            talk.warn(f'"{word}" is a spare word of the base: it means nothing until something is tuned under it')
