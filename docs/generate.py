@@ -71,6 +71,19 @@ CLIP_RULES = f"""
 - Without `size`: the clip's aspect, at the area that the base recommends or was trained on.
 """
 
+LEXICON = """\
+## A base's lexicon.json
+
+In the base's folder. It need not exist. Where it does, `tav init` and `tav edit` warn of each word of a caption or
+prompt that the base was not trained on, with the nearest ones that it was, and go on.
+
+| field | meaning |
+|---|---|
+| `format` | 1 |
+| `words` | a list of the words it was trained on, in lower case |
+| `spare` | a list of words that have a token of their own and no meaning until something is tuned under them |
+"""
+
 
 def settings() -> str:
     """The settings reference, from the models themselves."""
@@ -82,7 +95,7 @@ def settings() -> str:
     parts += ["## The user's config.toml\n", "In the folder `TAV_HOME`, else where the platform keeps settings "]
     parts[-1] += "(`tav doctor` says where). It need not exist.\n"
     parts += [_table(UserSettings), "## A base's tav.json\n", "In the base's folder. It need not exist.\n"]
-    return "\n".join([*parts, _table(BaseRecommendation)])
+    return "\n".join([*parts, _table(BaseRecommendation), LEXICON])
 
 
 def _table(model: type[Settings]) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tav.atomic import remove_leftovers
 from tav.bases.catalog import resolve
 from tav.bases.digest import base_digest
+from tav.bases.embedded import EMBEDDED
 from tav.bases.parts import inspect_base
 from tav.errors import CheckpointError, DeviceMemoryError, SettingsError
 from tav.events import Event
@@ -244,4 +245,4 @@ class Session:
 def _base(workspace: Workspace, name: str) -> Path:
     """The base's folder; a relative path means from the workspace, wherever the command is called."""
     folder = workspace.folder / Path(name).expanduser()
-    return resolve(str(folder) if folder.is_dir() else name)
+    return resolve(str(folder) if name != EMBEDDED and folder.is_dir() else name)

@@ -52,25 +52,30 @@ def make_tiny_base() -> Callable[..., Path]:
     return build_tiny_base
 
 
-def build_tiny_base(folder: Path, prediction_type: str = "epsilon", seed: int = 0) -> Path:
-    """Write a random Stable Diffusion base (VAE factor 4, latents 4x8x8, text 77x16) and return `folder`."""
+def build_tiny_base(folder: Path, prediction_type: str = "epsilon", seed: int = 0, latents: int = 4) -> Path:
+    """Write a random Stable Diffusion base (VAE factor 4, latents 4x8x8, text 77x16) and return `folder`.
+
+    Other `latents` than 4 channels come with a VAE of factor 8.
+    """
     import torch
 
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        _build_unet().save_pretrained(folder / "unet")
-        _build_vae().save_pretrained(folder / "vae")
+        _build_unet(latents).save_pretrained(folder / "unet")
+        _build_vae(latents).save_pretrained(folder / "vae")
         _build_text_encoder().save_pretrained(folder / "text_encoder")
     shutil.copytree(GOLDEN / "sd1" / "base" / "tokenizer", folder / "tokenizer")
     _write_scheduler(folder / "scheduler", prediction_type)
     return folder
 
 
-def _build_unet():
+def _build_unet(latents: int):
     from diffusers import UNet2DConditionModel
 
     return UNet2DConditionModel(
         sample_size=8,
+        in_channels=latents,
+        out_channels=latents,
         block_out_channels=(16, 32),
         layers_per_block=1,
         down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
@@ -81,14 +86,16 @@ def _build_unet():
     )
 
 
-def _build_vae():
+def _build_vae(latents: int):
     from diffusers import AutoencoderKL
 
+    channels = (8, 8, 16) if latents == 4 else (8, 8, 8, 16)
     return AutoencoderKL(
-        block_out_channels=(8, 8, 16),
+        block_out_channels=channels,
+        latent_channels=latents,
         layers_per_block=1,
-        down_block_types=("DownEncoderBlock2D",) * 3,
-        up_block_types=("UpDecoderBlock2D",) * 3,
+        down_block_types=("DownEncoderBlock2D",) * len(channels),
+        up_block_types=("UpDecoderBlock2D",) * len(channels),
         norm_num_groups=4,
         sample_size=32,
     )

@@ -1,4 +1,4 @@
-"""Where bases are: folders, and repositories in the local hub cache. What a download would bring. No torch.
+"""Where bases are: in the package, in folders, in the local hub cache. What a download would bring. No torch.
 
 Nothing here goes to the network except `plan_fetch` and `fetch`, which are called only when a person asked.
 """
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tav.bases.embedded import EMBEDDED, embedded_folder
 from tav.bases.weights import STEMS, choose_download
 from tav.errors import BaseModelError
 
@@ -29,6 +30,7 @@ _SMALL_FILES = (
     "tokenizer/special_tokens_map.json",
     "tokenizer/added_tokens.json",
     "tav.json",
+    "lexicon.json",
 )
 
 
@@ -55,10 +57,13 @@ class FetchPlan:
 
 
 def resolve(name_or_path: str) -> Path:
-    """The folder of a base, absolute: an existing folder first, else a repository in the local hub cache.
+    """The folder of a base, absolute: the embedded one by its name, an existing folder, else one in the hub cache.
 
-    Raises BaseModelError when it is neither. Never downloads.
+    A folder that has the embedded base's name is reached as `./storybook`. Raises BaseModelError when it is none of
+    these. Never downloads.
     """
+    if name_or_path == EMBEDDED:
+        return embedded_folder()
     folder = _expanded(name_or_path)
     if folder.is_dir():
         return folder.resolve()

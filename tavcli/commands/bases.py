@@ -1,30 +1,43 @@
 """`tav bases`: which text-to-image models are on this machine, what they are, and fetching one when asked to."""
 
 import sys
-from typing import Annotated
+from collections.abc import Iterator
+from typing import Annotated, Any
 
 import typer
 
+from tav.bases.lexicon import Lexicon
 from tav.errors import SettingsError
 from tavcli.console import Talk, size
 from tavcli.options import Options
 
 app = typer.Typer(help="Text-to-image bases: list, fetch, info.", no_args_is_help=True)
 
+HUB_CACHE = "hub cache"
+
 
 @app.command("list")
 def list_bases(context: typer.Context) -> None:
-    """List the bases in the local hub cache. A folder in the diffusers layout is a base too: name it by its path."""
-    from tav.bases.catalog import cached_bases
-
+    """List the embedded base and those in the local hub cache. A folder in the diffusers layout is a base too."""
     options: Options = context.obj
     talk = Talk(options)
-    found = cached_bases()
-    data = [{"name": base.name, "path": str(base.path), "size": base.size} for base in found]
-    if not found and not options.json:
+    data = list(_known_bases())
+    rows = [[base["name"], size(base["size"]), base["place"], base["path"]] for base in data]
+    talk.table(data, ["name", "size", "place", "path"], rows)
+    if not any(base["place"] == HUB_CACHE for base in data):
         talk.say("no bases in the hub cache; `tav bases fetch NAME` downloads one, a folder is named by its path")
-        return
-    talk.table(data, ["name", "size", "path"], [[base.name, size(base.size), str(base.path)] for base in found])
+
+
+def _known_bases() -> Iterator[dict[str, Any]]:
+    """Name, path, size in bytes and place of each base that has a name here."""
+    from tav.bases.catalog import cached_bases
+    from tav.bases.embedded import EMBEDDED, FOLDER, is_there
+
+    if is_there():
+        taken = sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file())
+        yield {"name": EMBEDDED, "path": str(FOLDER), "size": taken, "place": "embedded"}
+    for base in cached_bases():
+        yield {"name": base.name, "path": str(base.path), "size": base.size, "place": HUB_CACHE}
 
 
 @app.command()
@@ -45,9 +58,21 @@ def info(context: typer.Context, name: Annotated[str, typer.Argument(metavar="NA
         "text tokens": parts.text_tokens,
         "disk": size(sum(path.stat().st_size for path in parts.files)),
         "digest": base_digest(parts, digest_cache()),
-        "recommends": parts.recommendation.model_dump(exclude_none=True) or "nothing",
+        "words": _words(parts.lexicon),
     }
-    Talk(context.obj).result(facts, [f"{name + ':':17}{value}" for name, value in facts.items()])
+    recommended = parts.recommendation.model_dump(mode="json", exclude_none=True)
+    advice = ", ".join(f"{name} {_plain(value)}" for name, value in recommended.items()) or "nothing"
+    lines = [f"{name + ':':17}{value}" for name, value in {**facts, "recommends": advice}.items()]
+    Talk(context.obj).result({**facts, "recommends": recommended}, lines)
+
+
+def _words(lexicon: Lexicon | None) -> str:
+    return "any" if lexicon is None else f"{len(lexicon.words)} known, {len(lexicon.spare)} spare"
+
+
+def _plain(value: Any) -> str:
+    """A size as people write it, a number as it is."""
+    return "x".join(map(str, value)) if isinstance(value, list) else f"{value:g}"
 
 
 @app.command()

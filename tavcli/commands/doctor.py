@@ -63,9 +63,12 @@ def _ffmpeg(_: Options) -> dict[str, Any]:
 
 def _bases(_: Options) -> dict[str, Any]:
     from tav.bases.catalog import cached_bases
+    from tav.bases.embedded import EMBEDDED, is_there
 
+    cached = ", ".join(base.name for base in cached_bases()) or "none"
     offline = "yes" if os.environ.get("HF_HUB_OFFLINE") else "no, but nothing is fetched unasked"
-    return {"cached bases": ", ".join(base.name for base in cached_bases()) or "none", "hub offline": offline}
+    embedded = EMBEDDED if is_there() else "none in this copy of tav"
+    return {"embedded base": embedded, "cached bases": cached, "hub offline": offline}
 
 
 def _workspace(options: Options) -> dict[str, Any]:

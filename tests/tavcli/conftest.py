@@ -198,3 +198,13 @@ def copy_of(tmp_path: Path) -> Callable[[Path], Path]:
 def settle() -> Callable[..., None]:
     """`settle(folder, {"tune": {"steps": 9}})`: change its tav.toml."""
     return lambda folder, values: Workspace(folder).remember(values) and None
+
+
+@pytest.fixture
+def embedded(make_tiny_base: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A small random base in the embedded one's place; its latents have 8 channels, each of 8 x 8 pixels."""
+    folder = make_tiny_base(tmp_path / "package" / "base", latents=8)
+    (folder / "tav.json").write_text(json.dumps({"size": [32, 32], "steps": 2, "ddim_steps": 2, "guidance_scale": 3}))
+    (folder / "lexicon.json").write_text(json.dumps({"format": 1, "words": ["a", "man", "cat"], "spare": ["sks"]}))
+    monkeypatch.setattr("tav.bases.embedded.FOLDER", folder)
+    return folder

@@ -14,7 +14,7 @@ import tav as engine
 from tav.errors import TavError
 from tavcli.interrupts import Interrupted
 
-COMMANDS = ("init", "tune", "invert", "edit", "ls", "show", "doctor", "clean", "bases")
+COMMANDS = ("init", "tune", "invert", "edit", "demo", "ls", "show", "doctor", "clean", "bases")
 
 
 def test_starting_loads_nothing_heavy() -> None:

@@ -113,8 +113,10 @@ def test_no_caption_and_nobody_to_ask(refuses: Call, clip: Path, tiny_base: Path
     refuses(tmp_path, ["init", clip, "--base", tiny_base, "--caption", os.fsdecode(b"\xff")], "caption")
 
 
-def test_no_base_chosen(refuses: Call, clip: Path, tmp_path: Path) -> None:
-    refuses(tmp_path, ["init", clip, "--caption", "x"], "no base chosen", "tav bases fetch")
+def test_no_embedded_base(refuses: Call, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tav.bases.embedded.FOLDER", tmp_path / "nothing")
+    for base in ([], ["--base", "storybook"]):
+        refuses(tmp_path, ["init", clip, "--caption", "x", *base], "storybook has no weights", "--base FOLDER")
 
 
 def test_a_folder_that_is_taken(refuses: Call, clip: Path, tiny_base: Path, tmp_path: Path) -> None:

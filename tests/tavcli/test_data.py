@@ -1,4 +1,4 @@
-"""The templates are found in this checkout and in an installed wheel, which holds the packages and nothing else."""
+"""The templates are found in this checkout and in an installed wheel, which holds the packages, their data, no more."""
 
 import os
 import subprocess
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tav.bases.embedded import FOLDER as EMBEDDED_FOLDER
 from tavcli.data import presets, templates
 
 REPOSITORY = Path(__file__).parents[2]
@@ -32,16 +33,17 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "site"
 
 
-def test_a_wheel_holds_the_packages_and_the_templates_only(installed: Path) -> None:
+def test_a_wheel_holds_the_packages_the_templates_and_the_base_only(installed: Path) -> None:
     here = {
         str(path.relative_to(REPOSITORY))
         for package in ("tav", "tavcli")
         for path in (REPOSITORY / package).rglob("*.py")
     }
     data = {f"tavcli/{path.relative_to(REPOSITORY)}" for path in templates().rglob("*") if path.is_file()}
+    weights = {str(path.relative_to(REPOSITORY)) for path in EMBEDDED_FOLDER.rglob("*") if path.is_file()}
     held = {str(path.relative_to(installed)) for path in installed.rglob("*") if path.is_file()}
     assert len(data) >= 6
-    assert {name for name in held if ".dist-info/" not in name} == here | data
+    assert {name for name in held if ".dist-info/" not in name} == here | data | weights
     assert any(name.endswith("licenses/LICENSE") for name in held)
 
 

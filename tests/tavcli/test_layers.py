@@ -18,6 +18,7 @@ from tavcli.user import default_base
 
 TOML: dict[str, Any] = {"caption": "x", "base": "b", "clip": {"source": "s.mp4"}}
 NONE = BaseRecommendation()
+RECOMMENDED = {"size": [48, 48], "guidance_scale": 6.0, "learning_rate": 2e-4, "steps": 200, "ddim_steps": 20}
 LAYERS = st.dictionaries(
     st.sampled_from(["caption", "base", "preset"]), st.text(max_size=2), max_size=2
 ) | st.dictionaries(
@@ -43,10 +44,11 @@ def test_each_layer_wins_over_those_below() -> None:
 
 
 def test_what_a_base_recommends_is_only_what_it_says() -> None:
-    said = BaseRecommendation(size=(32, 32), guidance_scale=6.0, learning_rate=1e-4, steps=200)
+    said = BaseRecommendation(size=(32, 32), guidance_scale=6.0, learning_rate=1e-4, steps=200, ddim_steps=20)
     layer = recommendation_layer(said)
-    assert layer == {"tune": {"learning_rate": 1e-4, "steps": 200}, "sample": {"guidance_scale": 6.0}}
-    assert recommendation_layer(NONE) == {"tune": {}, "sample": {}}
+    tune = {"learning_rate": 1e-4, "steps": 200}
+    assert layer == {"tune": tune, "invert": {"steps": 20}, "sample": {"guidance_scale": 6.0}}
+    assert recommendation_layer(NONE) == {"tune": {}, "invert": {}, "sample": {}}
 
 
 @given(LAYERS, LAYERS, LAYERS)
@@ -97,12 +99,17 @@ def test_there_are_just_these_presets() -> None:
 
 def test_what_a_base_recommends_acts(tav: Callable[..., Any], clip: Path, tiny_base: Path, tmp_path: Path) -> None:
     base = Path(shutil.copytree(tiny_base, tmp_path / "base"))
-    (base / "tav.json").write_text(json.dumps({"size": [48, 48], "guidance_scale": 6.0, "steps": 200}))
+    (base / "tav.json").write_text(json.dumps(RECOMMENDED))
     said = tav(tmp_path, "--json", "init", clip, "w", "--caption", "x", "--base", base)
     assert said.json()["size"] == [48, 48]
     settings = tav(tmp_path, "--json", "show").json()["settings"]
     assert settings["tune"]["steps"] == 200
+    assert settings["tune"]["learning_rate"] == 2e-4
+    assert settings["invert"]["steps"] == 20
     assert settings["sample"]["guidance_scale"] == 6.0
+    assert tav(tmp_path, "--json", "bases", "info", base).json()["recommends"] == RECOMMENDED
+    said = tav(tmp_path, "bases", "info", base).out.splitlines()[-1]
+    assert said.split(maxsplit=1)[1] == "size 48x48, guidance_scale 6, learning_rate 0.0002, steps 200, ddim_steps 20"
     (base / "tav.json").write_text('{"stepz": 3}')
     said = tav(tmp_path, "-q", "show")
     assert said.code == 1
@@ -111,8 +118,9 @@ def test_what_a_base_recommends_acts(tav: Callable[..., Any], clip: Path, tiny_b
 
 def test_the_users_own_base(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TAV_HOME", str(tmp_path))
-    with pytest.raises(SettingsError, match="no base chosen"):
-        default_base()
+    assert default_base() == "storybook"
+    (tmp_path / "config.toml").write_text("")
+    assert default_base() == "storybook"
     (tmp_path / "config.toml").write_text('base = "mine"')
     assert default_base() == "mine"
     (tmp_path / "config.toml").write_text('bass = "mine"')
