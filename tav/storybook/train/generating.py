@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tav import ddim
-from tav.bases import Base, decode_latents, encode_text, to_uint8
+from tav.bases import Base, decode_latents, encode_frames, encode_text, to_uint8
 
 T = TypeVar("T")
 
@@ -52,6 +52,12 @@ def decoded(vae: Any, latents: Tensor) -> NDArray[np.uint8]:
     """Scaled latents (n c h w) as pictures (n H W 3) of 0..255."""
     pictures: NDArray[np.uint8] = to_uint8(returned(decode_latents(vae, rearrange(latents, "n c h w -> 1 c n h w"))))
     return pictures
+
+
+def coded(vae: Any, pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Pictures (n h w 3) after the coder has encoded (the posterior's mean) and decoded them."""
+    again: NDArray[np.uint8] = to_uint8(returned(decode_latents(vae, returned(encode_frames(vae, pictures)).mean)))
+    return again
 
 
 def returned(events: Generator[Any, None, T]) -> T:

@@ -49,9 +49,7 @@ class Plan:
 class Progress:
     """A model being trained: weights, their running mean, optimiser, and how far it is."""
 
-    def __init__(
-        self, plan: Plan, model: nn.Module, folder: Path, worker: Worker = Worker(0, 1, "cpu"), done: int = 0
-    ) -> None:
+    def __init__(self, plan: Plan, model: nn.Module, folder: Path, worker: Worker, done: int = 0) -> None:
         """Takes up the state in `folder` where there is one; else starts with the model's weights.
 
         `done`: steps that the model's weights have behind them, where there is no state.

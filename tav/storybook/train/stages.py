@@ -13,21 +13,26 @@ from diffusers import AutoencoderKL
 from torch import nn
 from transformers import CLIPTokenizer
 
+from tav.bases import load_base
 from tav.storybook.train.base import (
     describe,
     read_config,
     read_origin,
+    recommend,
     take_up,
     write_diffusion,
     write_vae,
     write_words,
 )
 from tav.storybook.train.diffusion import new_text_to_image, train_diffusion
+from tav.storybook.train.fresh import fresh_scenes
+from tav.storybook.train.generating import generate
 from tav.storybook.train.latents import captions, encode_pictures, encoded, gather, scale_of
 from tav.storybook.train.loop import Plan, Progress
-from tav.storybook.train.pictures import Pictures, rendered
-from tav.storybook.train.vae import freeze_encoder, new_vae, train_vae
-from tav.storybook.train.workers import Worker, in_parallel
+from tav.storybook.train.pictures import Pictures, chunk_scenes, rendered
+from tav.storybook.train.scorer import train_scorer
+from tav.storybook.train.vae import freeze_encoder, new_vae, save_sheet, train_vae
+from tav.storybook.train.workers import ALONE, Worker, in_parallel
 
 SEED = 1
 SCENES, TEXTURES = 96, 6
@@ -37,7 +42,11 @@ PLANS = {
     "vae": Plan("vae", steps=3200, rate=2e-3, tail=0.4, seed=SEED),
     "diffusion": Plan("diffusion", steps=16000, rate=1.5e-3, tail=0.3, decay=0.9995, seed=SEED),
     "decoder": Plan("decoder", steps=3000, rate=1e-3, tail=0.5, seed=SEED),
+    "scorer": Plan("scorer", 600, 2e-3, warmup=50, decay=0.99, weight_decay=0.02, tail=0.6, seed=SEED),
 }
+
+RECOMMENDED: dict[str, Any] = {"size": [128, 128], "guidance_scale": 4.0, "steps": 150, "learning_rate": 3e-5}
+"""What tav takes for this base where the user does not say; found by the sweeps in benchmarks/storybook."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +81,7 @@ def _done(folders: Folders, plan: Plan) -> int:
 
 def _trained(folders: Folders, plan: Plan, model: nn.Module) -> Progress:
     """The model with the mean weights of its training."""
-    progress = Progress(plan, model, folders.state)
+    progress = Progress(plan, model, folders.state, ALONE)
     progress.use_mean()
     return progress
 
@@ -130,7 +139,17 @@ def train_text_to_image(folders: Folders, plan: Plan, minutes: float) -> None:
     model = new_text_to_image(_tokenizer(folders))
     progress = _trained(folders, plan, model)
     write_diffusion(folders.base, model)
+    recommend(folders.base, RECOMMENDED)
     _record(folders, progress)
+    _show(folders, progress.step)
+
+
+def _show(folders: Folders, step: int) -> None:
+    """A sheet of pictures of fresh captions."""
+    captions = [scene.caption for scene in fresh_scenes(24, held_out=False)]
+    guidance = RECOMMENDED["guidance_scale"]
+    pictures = np.concatenate(list(generate(load_base(folders.base), captions, range(24), guidance, 20)))
+    save_sheet(folders.state / f"diffusion-{step:06d}.png", pictures[:12], pictures[12:])
 
 
 def _encode_worker(worker: Worker, folders: Folders, path: Path) -> None:
@@ -151,8 +170,16 @@ def _diffusion_worker(worker: Worker, folders: Folders, plan: Plan, minutes: flo
     train_diffusion(worker, folders.state, data, model, plan, minutes, _done(folders, plan) if taken else 0)
 
 
+def train_the_scorer(folders: Folders, plan: Plan, minutes: float) -> None:
+    """The small CLIP, in one process: its pictures have to be told from each other in one batch."""
+    pictures = folders.scenes()
+    scenes = [scene for chunk in range(SCENES) for scene in chunk_scenes(SEED, chunk)]
+    train_scorer(ALONE, folders.state, folders.into / "scorer", scenes, pictures, plan, minutes)
+
+
 STAGES: dict[str, Callable[[Folders, Plan, float], None]] = {
     "vae": train_coder,
     "diffusion": train_text_to_image,
     "decoder": train_decoder,
+    "scorer": train_the_scorer,
 }

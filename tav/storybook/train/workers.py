@@ -53,6 +53,10 @@ class Worker:
         return bool(shared.item())
 
 
+ALONE = Worker(0, 1, "cpu")
+"""The only one there is."""
+
+
 def in_parallel(work: Callable[..., None], *arguments: Any, processes: int | None = None) -> None:
     """Call work(worker, *arguments) in every process: one on a GPU, else as many as there are cores."""
     if torch.cuda.is_available():
