@@ -146,10 +146,10 @@ def train_text_to_image(folders: Folders, plan: Plan, minutes: float) -> None:
 
 def _show(folders: Folders, step: int) -> None:
     """A sheet of pictures of fresh captions."""
-    captions = [scene.caption for scene in fresh_scenes(24, held_out=False)]
+    captions = [scene.caption for scene in fresh_scenes(16, held_out=False)]
     guidance = RECOMMENDED["guidance_scale"]
-    pictures = np.concatenate(list(generate(load_base(folders.base), captions, range(24), guidance, 20)))
-    save_sheet(folders.state / f"diffusion-{step:06d}.png", pictures[:12], pictures[12:])
+    pictures = np.concatenate(list(generate(load_base(folders.base), captions, range(16), guidance, 20)))
+    save_sheet(folders.state / f"diffusion-{step:06d}.png", pictures[:8], pictures[8:])
 
 
 def _encode_worker(worker: Worker, folders: Folders, path: Path) -> None:

@@ -113,7 +113,7 @@ def train_vae(
         mse = (made.detach().float()[: batch - few] - wanted[: batch - few]).pow(2).mean()
         return error + 3e-4 * 0.5 * spread.mean(), {"psnr": 10 * float(torch.log10(4 / mse))}
 
-    sample = np.stack([scenes[i] for i in range(0, 512, 32)])
+    sample = np.stack([scenes[i] for i in range(0, len(scenes), -(-len(scenes) // 16))])
 
     def look(step: int) -> None:
         save_sheet(folder / f"vae-{step:06d}.png", sample, reconstruct(progress, sample, worker.device))
