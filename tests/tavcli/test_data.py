@@ -40,7 +40,8 @@ def test_a_wheel_holds_the_packages_the_templates_and_the_base_only(installed: P
         for path in (REPOSITORY / package).rglob("*.py")
     }
     data = {f"tavcli/{path.relative_to(REPOSITORY)}" for path in templates().rglob("*") if path.is_file()}
-    weights = {str(path.relative_to(REPOSITORY)) for path in EMBEDDED_FOLDER.rglob("*") if path.is_file()}
+    models = (EMBEDDED_FOLDER, EMBEDDED_FOLDER.parent / "scorer")
+    weights = {str(path.relative_to(REPOSITORY)) for model in models for path in model.rglob("*") if path.is_file()}
     held = {str(path.relative_to(installed)) for path in installed.rglob("*") if path.is_file()}
     assert len(data) >= 6
     assert {name for name in held if ".dist-info/" not in name} == here | data | weights
