@@ -18,7 +18,7 @@ from records import say, write_record
 from tav.storybook.train.augment import worn
 from tav.storybook.train.fresh import SEED, drawn, fresh_scenes
 from tav.storybook.train.measures import frame_consistency
-from tav.storybook.train.reader import as_input, as_pictures
+from tav.storybook.train.pixels import as_input, as_pictures
 from tav.storybook.train.scorer import caption_features, load_scorer, picture_features, retrieval
 
 

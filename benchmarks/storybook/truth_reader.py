@@ -14,7 +14,8 @@ from records import say, write_record
 from tav.storybook.train.augment import worn
 from tav.storybook.train.fresh import SEED, drawn, fresh_scenes
 from tav.storybook.train.pictures import chunk_scenes, rendered
-from tav.storybook.train.reader import Reader, as_input, as_pictures, load_reader, save_reader
+from tav.storybook.train.pixels import as_input, as_pictures
+from tav.storybook.train.reader import Reader, load_reader, save_reader
 from tav.storybook.train.teaching import examine, teach
 
 

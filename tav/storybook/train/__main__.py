@@ -8,7 +8,7 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from tav.storybook.train.stages import PLANS, STAGES, Folders
+from tav.storybook.train.stages import PLANS, STAGES, Folders, train
 
 
 def main() -> None:
@@ -16,7 +16,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tav.storybook.train", description=__doc__)
     parser.add_argument("--state", type=Path, default=Path("storybook-state"), help="folder of all that is not shipped")
     parser.add_argument("--into", type=Path, default=Path(__file__).parents[1], help="where base/ and scorer/ are made")
-    parser.add_argument("--minutes", type=float, default=600.0, help="time for each stage; given again, it goes on")
+    parser.add_argument("--minutes", type=float, default=600.0, help="for each stage; given again, it goes on")
     parser.add_argument("--stages", nargs="+", choices=list(STAGES), default=list(STAGES), help="only these")
     parser.add_argument("--steps", type=int, help="steps in all, instead of the plan's (with one stage named)")
     options = parser.parse_args()
@@ -24,7 +24,10 @@ def main() -> None:
     folders.state.mkdir(parents=True, exist_ok=True)
     for name in options.stages:
         plan = replace(PLANS[name], steps=options.steps) if options.steps else PLANS[name]
-        STAGES[name](folders, plan, options.minutes)
+        try:
+            train(name, folders, plan, options.minutes)
+        except ValueError as error:
+            parser.error(str(error))
 
 
 if __name__ == "__main__":

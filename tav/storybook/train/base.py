@@ -1,6 +1,7 @@
 """The base's folder: the diffusers Stable Diffusion layout, in fp16, with words, recommendations and origin."""
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch import nn
 
 from tav.atomic import replacing, write_text
 from tav.storybook.train.diffusion import SCHEDULER, TextToImage
+from tav.storybook.train.loop import Past, Progress
 from tav.storybook.words import write_lexicon, write_tokenizer
 
 _INDEX = {
@@ -56,9 +58,18 @@ def recommend(folder: Path, settings: dict[str, Any]) -> None:
     _write_json(folder / "tav.json", settings)
 
 
-def describe(folder: Path, facts: dict[str, Any]) -> None:
-    """Add to `training.json`: how the weights came about."""
-    _write_json(folder / "training.json", read_origin(folder) | facts)
+def describe(folder: Path, progress: Progress) -> None:
+    """Add to `training.json` how the weights came about."""
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    plan = progress.plan
+    facts = {"steps": progress.step, "seconds": round(progress.seconds), "seed": plan.seed, "rate": plan.rate}
+    _write_json(folder / "training.json", read_origin(folder) | {plan.name: {**facts, "commit": commit.stdout.strip()}})
+
+
+def past_of(folder: Path, name: str) -> Past:
+    """What the weights in a folder have behind them by the plan of that name."""
+    origin = read_origin(folder).get(name, {})
+    return Past(int(origin.get("steps", 0)), float(origin.get("seconds", 0.0)))
 
 
 def read_config(folder: Path, part: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 from tav.ddim import NoiseSchedule
 from tav.storybook.train.latents import Encoded
-from tav.storybook.train.loop import Plan, Progress, optimise
+from tav.storybook.train.loop import Past, Plan, Progress, optimise
 from tav.storybook.train.vae import CHANNELS
 from tav.storybook.train.workers import Worker
 
@@ -82,10 +82,16 @@ def new_text_to_image(tokenizer: Any) -> TextToImage:
 
 
 def train_diffusion(
-    worker: Worker, folder: Path, data: Encoded, model: TextToImage, plan: Plan, minutes: float, done: int = 0
+    worker: Worker,
+    folder: Path,
+    data: Encoded,
+    model: TextToImage,
+    plan: Plan,
+    minutes: float,
+    past: Past | None = None,
 ) -> None:
-    """Train text encoder and UNet, which have `done` steps behind them; `folder` holds state and log."""
-    progress = Progress(plan, model.to(worker.device), folder, worker, done)
+    """Train text encoder and UNet; `folder` holds state and log."""
+    progress = Progress(plan, model.to(worker.device), folder, worker, past)
     alphas = NoiseSchedule.from_config(SCHEDULER).alphas_cumprod.float().to(worker.device)
     batch = 48 if worker.device == "cpu" else 512
 

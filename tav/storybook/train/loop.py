@@ -46,14 +46,20 @@ class Plan:
         return min(1.0, (since + 1) / self.warmup) * max(0.05, min(1.0, left))
 
 
+@dataclass(frozen=True)
+class Past:
+    """What shipped weights have behind them."""
+
+    steps: int = 0
+    seconds: float = 0.0
+
+
 class Progress:
     """A model being trained: weights, their running mean, optimiser, and how far it is."""
 
-    def __init__(self, plan: Plan, model: nn.Module, folder: Path, worker: Worker, done: int = 0) -> None:
-        """Takes up the state in `folder` where there is one; else starts with the model's weights.
-
-        `done`: steps that the model's weights have behind them, where there is no state.
-        """
+    def __init__(self, plan: Plan, model: nn.Module, folder: Path, worker: Worker, past: Past | None = None) -> None:
+        """Takes up the state in `folder` where there is one; else starts with the model's weights and their past."""
+        past = past or Past()
         self.plan, self.model, self.path = plan, model, folder / f"{plan.name}.pt"
         self.trained = [p for p in model.parameters() if p.requires_grad]
         inner, others = matrices(model)
@@ -62,7 +68,7 @@ class Progress:
             torch.optim.AdamW(others, lr=plan.rate / 2, betas=(0.9, 0.99), weight_decay=0.0, foreach=True),
         ]
         self.mean = [p.detach().clone() for p in self.trained]
-        self.step, self.fresh_at, self.seconds = done, done, 0.0
+        self.step, self.fresh_at, self.seconds = past.steps, past.steps, past.seconds
         if self.path.exists():
             self._load()
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from tav.atomic import replacing
 from tav.storybook.train.labels import VOCABULARY
+from tav.storybook.train.pixels import as_input
 from tav.storybook.world.pen import SIZE
 
 WIDTHS = (32, 64, 128)
@@ -79,17 +80,6 @@ def _expected_place(heat: Tensor) -> Tensor:
     share = heat.flatten(1).softmax(-1).view_as(heat)[:, 0]
     rows, columns = ((torch.arange(side) + 0.5) * (SIZE / side) for side in heat.shape[2:])
     return torch.stack([(share.sum(1) * columns).sum(-1), (share.sum(2) * rows).sum(-1)], -1)
-
-
-def as_input(pictures: NDArray[np.uint8]) -> Tensor:
-    """Pictures (n h w 3) of 0..255 as the networks here take them: (n 3 h w) in [-1, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).contiguous().float() / 127.5 - 1
-
-
-def as_pictures(pixels: Tensor) -> NDArray[np.uint8]:
-    """The inverse of `as_input`, rounded."""
-    levels: NDArray[np.uint8] = ((pixels + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).numpy()
-    return levels
 
 
 @torch.no_grad()

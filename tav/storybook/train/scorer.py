@@ -16,10 +16,10 @@ from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 from tav.atomic import write_text
 from tav.bases.quiet import quiet
 from tav.storybook.train.augment import worn
-from tav.storybook.train.base import describe, read_origin
+from tav.storybook.train.base import describe, past_of
 from tav.storybook.train.labels import UNKNOWN, VOCABULARY, numbers
 from tav.storybook.train.loop import Plan, Progress, optimise
-from tav.storybook.train.reader import as_input
+from tav.storybook.train.pixels import as_input
 from tav.storybook.train.teaching import Shelf
 from tav.storybook.train.workers import Worker
 from tav.storybook.words import write_tokenizer
@@ -117,10 +117,10 @@ def train_scorer(
     """
     torch.manual_seed(plan.seed)
     tokenizer = CLIPTokenizer.from_pretrained(str(_with_tokenizer(into)))
-    done = int(read_origin(into).get(plan.name, {}).get("steps", 0))
-    scorer = load_scorer(into)[0].requires_grad_(True).train() if done else new_scorer(len(tokenizer))
+    past = past_of(into, plan.name)
+    scorer = load_scorer(into)[0].requires_grad_(True).train() if past.steps else new_scorer(len(tokenizer))
     pupil = _Pupil(scorer).to(worker.device)
-    progress = Progress(plan, pupil, folder, worker, done)
+    progress = Progress(plan, pupil, folder, worker, past)
     captions = [scene.caption for scene in scenes]
     truth = [torch.from_numpy(values) for values in numbers(scenes).values()]
 
@@ -136,7 +136,7 @@ def train_scorer(
     if worker.leads:
         progress.use_mean()
         save_scorer(into, pupil.scorer)
-        describe(into, {plan.name: {"steps": progress.step, "seconds": round(progress.seconds), "seed": plan.seed}})
+        describe(into, progress)
 
 
 def _with_tokenizer(folder: Path) -> Path:

@@ -1,7 +1,6 @@
 """The stages of training the base, each resumable, each leaving what it made in the base's folder."""
 
 import os
-import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +15,8 @@ from transformers import CLIPTokenizer
 from tav.bases import load_base
 from tav.storybook.train.base import (
     describe,
+    past_of,
     read_config,
-    read_origin,
     recommend,
     take_up,
     write_diffusion,
@@ -61,6 +60,11 @@ class Folders:
         """The base's folder."""
         return self.into / "base"
 
+    @property
+    def scorer(self) -> Path:
+        """The scorer's folder."""
+        return self.into / "scorer"
+
     def scenes(self) -> Pictures:
         """The training pictures, rendered where they are not there."""
         return rendered(self.state / "pictures", "scenes", SEED, SCENES, _cores())
@@ -74,24 +78,11 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def _done(folders: Folders, plan: Plan) -> int:
-    """Steps that the shipped weights have behind them."""
-    return int(read_origin(folders.base).get(plan.name, {}).get("steps", 0))
-
-
 def _trained(folders: Folders, plan: Plan, model: nn.Module) -> Progress:
     """The model with the mean weights of its training."""
     progress = Progress(plan, model, folders.state, ALONE)
     progress.use_mean()
     return progress
-
-
-def _record(folders: Folders, progress: Progress) -> None:
-    """Write down how the shipped weights came about."""
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    plan = progress.plan
-    facts = {"steps": progress.step, "seconds": round(progress.seconds), "seed": plan.seed, "rate": plan.rate}
-    describe(folders.base, {plan.name: {**facts, "commit": commit.stdout.strip()}})
 
 
 def _vae(folders: Folders, decoder_only: bool) -> AutoencoderKL:
@@ -102,18 +93,20 @@ def _vae(folders: Folders, decoder_only: bool) -> AutoencoderKL:
 
 def _coder_worker(worker: Worker, folders: Folders, plan: Plan, minutes: float, decoder_only: bool) -> None:
     torch.manual_seed(plan.seed)
-    vae, done = _vae(folders, decoder_only), _done(folders, plan)
-    train_vae(worker, folders.state, vae, folders.scenes(), folders.textures(), plan, minutes, done)
+    vae, past = _vae(folders, decoder_only), past_of(folders.base, plan.name)
+    train_vae(worker, folders.state, vae, folders.scenes(), folders.textures(), plan, minutes, past)
 
 
 def train_coder(folders: Folders, plan: Plan, minutes: float) -> None:
-    """The picture coder."""
+    """The picture coder. Raises ValueError once a UNet was trained on its latents, which must stay what they are."""
+    if past_of(folders.base, "diffusion").steps:
+        raise ValueError("the UNet was trained on this coder's latents: train its decoder alone (--stages decoder)")
     folders.scenes(), folders.textures()
     in_parallel(_coder_worker, folders, plan, minutes, False)
     vae = _vae(folders, decoder_only=False)
     progress = _trained(folders, plan, vae)
     write_vae(folders.base, vae, scaling_factor=1.0)
-    _record(folders, progress)
+    describe(folders.base, progress)
 
 
 def train_decoder(folders: Folders, plan: Plan, minutes: float) -> None:
@@ -123,7 +116,7 @@ def train_decoder(folders: Folders, plan: Plan, minutes: float) -> None:
     vae = _vae(folders, decoder_only=True)
     progress = _trained(folders, plan, vae)
     write_vae(folders.base, vae, read_config(folders.base, "vae")["scaling_factor"])
-    _record(folders, progress)
+    describe(folders.base, progress)
 
 
 def train_text_to_image(folders: Folders, plan: Plan, minutes: float) -> None:
@@ -140,7 +133,7 @@ def train_text_to_image(folders: Folders, plan: Plan, minutes: float) -> None:
     progress = _trained(folders, plan, model)
     write_diffusion(folders.base, model)
     recommend(folders.base, RECOMMENDED)
-    _record(folders, progress)
+    describe(folders.base, progress)
     _show(folders, progress.step)
 
 
@@ -167,14 +160,22 @@ def _diffusion_worker(worker: Worker, folders: Folders, plan: Plan, minutes: flo
     model = new_text_to_image(tokenizer)
     taken = take_up(model.unet, folders.base, "unet") and take_up(model.text, folders.base, "text_encoder")
     data = encoded(folders.state / "latents.npy", captions(SEED, SCENES), tokenizer)
-    train_diffusion(worker, folders.state, data, model, plan, minutes, _done(folders, plan) if taken else 0)
+    past = past_of(folders.base, plan.name) if taken else None
+    train_diffusion(worker, folders.state, data, model, plan, minutes, past)
 
 
 def train_the_scorer(folders: Folders, plan: Plan, minutes: float) -> None:
     """The small CLIP, in one process: its pictures have to be told from each other in one batch."""
     pictures = folders.scenes()
     scenes = [scene for chunk in range(SCENES) for scene in chunk_scenes(SEED, chunk)]
-    train_scorer(ALONE, folders.state, folders.into / "scorer", scenes, pictures, plan, minutes)
+    train_scorer(ALONE, folders.state, folders.scorer, scenes, pictures, plan, minutes)
+
+
+def train(name: str, folders: Folders, plan: Plan, minutes: float) -> None:
+    """One stage, for at most `minutes`; nothing where the shipped weights have all its steps behind them."""
+    where = folders.scorer if name == "scorer" else folders.base
+    if past_of(where, plan.name).steps < plan.steps:
+        STAGES[name](folders, plan, minutes)
 
 
 STAGES: dict[str, Callable[[Folders, Plan, float], None]] = {

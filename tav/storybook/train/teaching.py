@@ -13,7 +13,8 @@ from torch import Tensor
 
 from tav.storybook.train.augment import worn
 from tav.storybook.train.labels import UNKNOWN, centres, numbers, shown
-from tav.storybook.train.reader import Reader, as_input, read
+from tav.storybook.train.pixels import as_input
+from tav.storybook.train.reader import Reader, read
 from tav.storybook.world import Scene
 
 BATCH = 64

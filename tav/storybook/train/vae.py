@@ -9,8 +9,9 @@ from diffusers import AutoencoderKL
 from PIL import Image
 from torch import Tensor, nn
 
-from tav.storybook.train.loop import Plan, Progress, optimise
+from tav.storybook.train.loop import Past, Plan, Progress, optimise
 from tav.storybook.train.pictures import Pictures
+from tav.storybook.train.pixels import as_input, as_pictures
 from tav.storybook.train.workers import Worker
 
 CHANNELS = 8
@@ -52,17 +53,6 @@ def _add_identity(conv: nn.Conv2d, where: slice, weight: float) -> None:
         conv.weight.data[channel, channel, where, where] += weight
 
 
-def to_tensor(pictures: np.ndarray, device: str) -> Tensor:
-    """(b, h, w, 3) uint8 to (b, 3, h, w) in [-1, 1]."""
-    return torch.from_numpy(pictures).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
-
-
-def to_pictures(tensor: Tensor) -> np.ndarray:
-    """(b, 3, h, w) in [-1, 1] to (b, h, w, 3) uint8."""
-    values = ((tensor.float().clamp(-1, 1) + 1) * 127.5).round()
-    return values.permute(0, 2, 3, 1).to(torch.uint8).cpu().numpy()
-
-
 def _edges(picture: Tensor) -> tuple[Tensor, Tensor]:
     return picture[..., 1:, :] - picture[..., :-1, :], picture[..., :, 1:] - picture[..., :, :-1]
 
@@ -92,19 +82,19 @@ def train_vae(
     textures: Pictures,
     plan: Plan,
     minutes: float,
-    done: int = 0,
+    past: Past | None = None,
 ) -> None:
-    """Train what is not frozen of the coder, which has `done` steps behind it.
+    """Train what is not frozen of the coder.
 
     `folder` holds its state, log and sheets.
     """
-    progress = Progress(plan, vae.to(worker.device), folder, worker, done)
+    progress = Progress(plan, vae.to(worker.device), folder, worker, past)
     crop, batch = (64, 8) if worker.device == "cpu" else (128, 64)
 
     def loss(model: Any, rng: np.random.Generator, _step: int) -> tuple[Tensor, dict[str, float]]:
         few = max(1, batch // 8)
         pictures = np.concatenate([scenes.crops(rng, batch - few, crop), textures.crops(rng, few, crop)])
-        wanted = to_tensor(pictures, worker.device)
+        wanted = as_input(pictures).to(worker.device)
         posterior = model.encode(wanted).latent_dist
         noise = torch.from_numpy(rng.standard_normal(posterior.mean.shape, dtype=np.float32)).to(worker.device)
         made = model.decode(posterior.mean + posterior.std * noise).sample
@@ -116,7 +106,7 @@ def train_vae(
     sample = np.stack([scenes[i] for i in range(0, len(scenes), -(-len(scenes) // 16))])
 
     def look(step: int) -> None:
-        save_sheet(folder / f"vae-{step:06d}.png", sample, reconstruct(progress, sample, worker.device))
+        save_sheet(folder / f"{plan.name}-{step:06d}.png", sample, reconstruct(progress, sample, worker.device))
 
     optimise(worker, progress, loss, folder, minutes, look)
 
@@ -127,8 +117,8 @@ def reconstruct(progress: Progress, pictures: np.ndarray, device: str) -> np.nda
     progress.use_mean()
     vae: Any = progress.model
     with torch.no_grad(), torch.autocast(device, torch.bfloat16):
-        latents = vae.encode(to_tensor(pictures, device)).latent_dist.mean
-        made = to_pictures(vae.decode(latents).sample)
+        latents = vae.encode(as_input(pictures).to(device)).latent_dist.mean
+        made = as_pictures(vae.decode(latents).sample)
     for p, k in zip(progress.trained, kept, strict=True):
         p.data.copy_(k)
     return made

@@ -7,7 +7,8 @@ import torch
 from tav.storybook.train.augment import SHIFT, worn
 from tav.storybook.train.fresh import drawn, fresh_scenes
 from tav.storybook.train.labels import VOCABULARY, centres, shown
-from tav.storybook.train.reader import Reader, as_input, as_pictures, load_reader, read, save_reader
+from tav.storybook.train.pixels import as_input, as_pictures
+from tav.storybook.train.reader import Reader, load_reader, read, save_reader
 from tav.storybook.train.teaching import examine, teach
 
 SHIPPED = Path(__file__).parents[3] / "benchmarks" / "storybook" / "reader.safetensors"

@@ -9,7 +9,7 @@ from transformers import AutoImageProcessor
 from tav.storybook.train.base import read_origin
 from tav.storybook.train.fresh import drawn, fresh_scenes
 from tav.storybook.train.loop import Plan
-from tav.storybook.train.reader import as_input
+from tav.storybook.train.pixels import as_input
 from tav.storybook.train.scorer import (
     caption_features,
     load_scorer,

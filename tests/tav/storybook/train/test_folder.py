@@ -1,18 +1,29 @@
 """What training writes is a base as any other, and what it takes up again."""
 
-import json
 from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 from transformers import CLIPTokenizer
 
 from tav.bases import load_base
 from tav.bases.parts import inspect_base
-from tav.storybook.train.base import describe, read_config, recommend, take_up, write_diffusion, write_vae, write_words
+from tav.storybook.train.base import (
+    describe,
+    past_of,
+    read_config,
+    recommend,
+    take_up,
+    write_diffusion,
+    write_vae,
+    write_words,
+)
 from tav.storybook.train.diffusion import TextToImage, new_text_to_image
+from tav.storybook.train.loop import Past, Plan, Progress
 from tav.storybook.train.stages import RECOMMENDED
 from tav.storybook.train.vae import freeze_encoder, new_vae
+from tav.storybook.train.workers import ALONE
 
 Made = tuple[Path, TextToImage]
 
@@ -69,9 +80,11 @@ def test_only_the_decoder_is_left_to_train() -> None:
 
 
 def test_origins_are_added_up(tmp_path: Path) -> None:
-    describe(tmp_path, {"vae": {"steps": 1}})
-    describe(tmp_path, {"unet": {"steps": 2}})
-    assert json.loads((tmp_path / "training.json").read_text()) == {"vae": {"steps": 1}, "unet": {"steps": 2}}
+    for name, steps in (("vae", 1), ("decoder", 2)):
+        describe(tmp_path, Progress(Plan(name, steps, 0.1), nn.Linear(2, 2), tmp_path, ALONE, Past(steps, 3.0)))
+    assert past_of(tmp_path, "vae") == Past(1, 3.0)
+    assert past_of(tmp_path, "decoder") == Past(2, 3.0)
+    assert past_of(tmp_path, "diffusion") == Past()
 
 
 def test_nothing_of_this_machine_is_written(made: Made) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from tav.storybook.train.loop import Plan, Progress, optimise
+from tav.storybook.train.loop import Past, Plan, Progress, optimise
 from tav.storybook.train.workers import Worker, in_parallel
 
 ALONE = Worker(0, 1, "cpu")
@@ -57,8 +57,8 @@ def test_training_learns_and_logs(tmp_path: Path) -> None:
 
 
 def test_a_start_from_shipped_weights_warms_up_and_counts_on(tmp_path: Path) -> None:
-    progress = Progress(PLAN, _model(), tmp_path, ALONE, done=20)
-    assert progress.step == 20
+    progress = Progress(PLAN, _model(), tmp_path, ALONE, Past(20, 7.0))
+    assert (progress.step, progress.seconds) == (20, 7.0)
     assert PLAN.share_at(20, 0) < PLAN.share_at(20, 4)
 
 
