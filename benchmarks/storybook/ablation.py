@@ -1,7 +1,7 @@
 """What each part of the method is worth: the same clips edited with parts switched off, and tuned less or more.
 
     python benchmarks/storybook/ablation.py --base FOLDER --into FOLDER [--clips NAME ...] [--kinds KIND ...]
-        [--variants NAME ...] [--seeds 33 34 35] [--sweep-seeds 33]
+        [--variants NAME ...] [--seeds 33 34 35] [--sweep-clips NAME ...] [--sweep-seeds 33]
 
 Each cell (variant, clip, seed, kind of edit) is written as it is made; run again, what is there is kept. Variants that
 differ in the steps of tuning alone share one tuning run. A seed is that of the temporal layers, of tuning and of the
@@ -18,11 +18,10 @@ from typing import Any
 
 import torch
 from clips import CLIPS, KINDS, UNSEEN_CLIPS, Clip
-from edits import add_judges, chosen, line
+from edits import add_judges, add_recipe, chosen, line
 from one_shot import Recipe, Session, Shot
-from records import digest_of, read_record, same_settings, say, write_record
+from records import as_used, digest_of, read_record, same_settings, say, write_record
 
-import tav
 from tav.bases import Base
 from tav.storybook.train.fresh import drawn
 from tav.storybook.train.generating import coded
@@ -60,6 +59,7 @@ VARIANTS = {
     if (steps, rate) != (1.0, 1.0)
 }
 KNOWN = ("man-skiing", "cat-running", "woman-surfing", "robot-skateboarding")
+SWEPT = ["man-skiing", "robot-skateboarding", "penguin-skiing", "man-jumping"]
 
 
 @dataclass(frozen=True)
@@ -107,9 +107,9 @@ class Costs:
 
 def main() -> None:
     options = _options()
-    base, judges = tav.load_base(options.base), Judges.load(options.reader, options.scorer)
+    (base, precision), judges = as_used(options.base), Judges.load(options.reader, options.scorer)
     own, folder = chosen(Recipe.recommended(base), options), options.into / "ablation"
-    same_settings(folder / "settings.json", {"base": digest_of(base), **asdict(own)})
+    same_settings(folder / "settings.json", {"base": digest_of(base), "precision": precision, **asdict(own)})
     missing = [cell for cell in cells(options) if read_record(cell.path(folder)) is None]
     runs = grouped(missing, own)
     costs = Costs(Counter(planned(runs, own)))
@@ -122,6 +122,8 @@ def cells(options: argparse.Namespace) -> Iterator[Cell]:
     """Every edit asked for."""
     for clip in CLIPS + UNSEEN_CLIPS:
         for name in options.variants if clip.name in options.clips else ():
+            if VARIANTS[name].swept and clip.name not in options.sweep_clips:
+                continue
             for seed in seeds_of(VARIANTS[name], options):
                 for kind in options.kinds:
                     yield Cell(name, clip, seed, kind)
@@ -196,14 +198,12 @@ def _options() -> argparse.Namespace:
     names = [clip.name for clip in CLIPS + UNSEEN_CLIPS]
     default = [*KNOWN, *(clip.name for clip in UNSEEN_CLIPS)]
     parser.add_argument("--clips", nargs="*", choices=names, default=default)
-    parser.add_argument("--kinds", nargs="*", choices=KINDS, default=["object", "background", "style"])
+    parser.add_argument("--kinds", nargs="*", choices=KINDS, default=["two"])
     parser.add_argument("--variants", nargs="*", choices=list(VARIANTS), default=list(VARIANTS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[33, 34, 35])
+    parser.add_argument("--sweep-clips", nargs="*", choices=names, default=SWEPT)
     parser.add_argument("--sweep-seeds", nargs="*", type=int, default=[33], help="of the sweep over steps and rate")
-    parser.add_argument("--steps", type=int, help="of tuning")
-    parser.add_argument("--learning-rate", type=float)
-    parser.add_argument("--guidance", type=float)
-    parser.add_argument("--ddim-steps", type=int)
+    add_recipe(parser)
     add_judges(parser)
     return parser.parse_args()
 

@@ -16,9 +16,8 @@ import numpy as np
 import torch
 from clips import CLIPS, KINDS, UNSEEN_CLIPS, Clip
 from one_shot import Frames, Recipe, Session, Shot
-from records import digest_of, read_record, same_settings, say, write_record
+from records import as_used, digest_of, read_record, same_settings, say, write_record
 
-import tav
 from tav.atomic import replacing
 from tav.bases import Base
 from tav.storybook.train.fresh import drawn
@@ -29,9 +28,10 @@ from tav.video import contact_sheet
 
 def main() -> None:
     options = _options()
-    base, judges = tav.load_base(options.base), Judges.load(options.reader, options.scorer)
+    (base, precision), judges = as_used(options.base), Judges.load(options.reader, options.scorer)
     recipe = chosen(Recipe.recommended(base), options)
-    same_settings(options.into / "edits" / "settings.json", {"base": digest_of(base), **asdict(recipe)})
+    settings = {"base": digest_of(base), "precision": precision, **asdict(recipe)}
+    same_settings(options.into / "edits" / "settings.json", settings)
     for clip in CLIPS + UNSEEN_CLIPS:
         if clip.name in options.clips:
             edit_clip(base, judges, clip, options.kinds, recipe, options.into / "edits")
@@ -94,12 +94,17 @@ def _options() -> argparse.Namespace:
     names = [clip.name for clip in CLIPS + UNSEEN_CLIPS]
     parser.add_argument("--clips", nargs="*", choices=names, default=[clip.name for clip in CLIPS])
     parser.add_argument("--kinds", nargs="*", choices=KINDS, default=list(KINDS))
+    add_recipe(parser)
+    add_judges(parser)
+    return parser.parse_args()
+
+
+def add_recipe(parser: argparse.ArgumentParser) -> None:
+    """What can be changed of the base's recipe."""
     parser.add_argument("--steps", type=int, help="of tuning")
     parser.add_argument("--learning-rate", type=float)
     parser.add_argument("--guidance", type=float)
     parser.add_argument("--ddim-steps", type=int)
-    add_judges(parser)
-    return parser.parse_args()
 
 
 def add_judges(parser: argparse.ArgumentParser) -> None:

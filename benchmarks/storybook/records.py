@@ -5,9 +5,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import tav
 from tav.atomic import write_text
 from tav.bases import Base
 from tav.bases.digest import base_digest
+from tav.device import DTYPES, choose_device, choose_precision
 
 
 def say(text: str) -> None:
@@ -25,6 +27,13 @@ def read_record(path: Path) -> dict[str, Any] | None:
     """Results that are there already; None where they are not."""
     record: dict[str, Any] | None = json.loads(path.read_text()) if path.is_file() else None
     return record
+
+
+def as_used(source: str) -> tuple[Base, str]:
+    """The base on the device and in the precision that tav itself chooses, and that precision."""
+    device = choose_device("auto")
+    precision = choose_precision("auto", device)
+    return tav.load_base(source, device=device.type, dtype=DTYPES[precision]), precision
 
 
 def digest_of(base: Base) -> str:

@@ -18,6 +18,7 @@ import numpy as np
 from ablation import VARIANTS, WHOLE
 from clips import CLIPS, KINDS
 from records import read_record, say
+from vae import levels
 
 from tav.atomic import write_text
 from tav.storybook.train.labels import VOCABULARY
@@ -62,8 +63,8 @@ def coder(folder: Path) -> str:
     record = read_record(folder / "vae.json")
     if record is None:
         return ""
-    levels = {**record["world"], "world, mean": record["mean"], **record["clips"]}
-    return _titled("Picture coder", ["pictures", "PSNR, dB"], [[name, f"{db:.2f}"] for name, db in levels.items()])
+    rows = [[name, f"{db:.2f}"] for name, db in levels(record).items()]
+    return _titled("Picture coder", ["pictures", "PSNR, dB"], rows)
 
 
 def control(folder: Path) -> str:

@@ -39,7 +39,9 @@ def main() -> None:
         again, name = coded(vae, pictures), style or "no style"
         worlds[name] = float(np.mean([psnr(*pair) for pair in zip(pictures, again, strict=True)]))
         rows += [(f"{name}: drawn", pictures[:8]), (f"{name}: {worlds[name]:.1f} dB", again[:8])]
+    mixed = drawn(fresh_scenes(options.count, held_out=False))
     record: dict[str, Any] = {"world": worlds, "mean": float(np.mean(list(worlds.values())))}
+    record["mixed"] = float(np.mean([psnr(*pair) for pair in zip(mixed, coded(vae, mixed), strict=True)]))
     record["clips"] = {}
     for path in options.clips:
         frames = tav.read_clip(path, tav.ClipSettings(frames=options.frames), size=SIZE).frames
@@ -48,8 +50,14 @@ def main() -> None:
         rows += [(f"{path.stem}: source", frames), (f"{path.stem}: {level:.1f} dB", again)]
     contact_sheet(options.into / "vae.png", rows)
     write_record(options.into / "vae.json", record)
-    for name, level in {**worlds, "world, mean": record["mean"], **record["clips"]}.items():
+    for name, level in levels(record).items():
         say(f"{name:24} {level:6.2f} dB")
+
+
+def levels(record: dict[str, Any]) -> dict[str, float]:
+    """Every PSNR of a record, by what it is of."""
+    means = {"all styles equally often": record["mean"], "styles as often as in training": record["mixed"]}
+    return {**record["world"], **means, **record["clips"]}
 
 
 def _options() -> argparse.Namespace:

@@ -44,8 +44,8 @@ PLANS = {
     "scorer": Plan("scorer", 600, 2e-3, warmup=50, decay=0.99, weight_decay=0.02, tail=0.6, seed=SEED),
 }
 
-RECOMMENDED: dict[str, Any] = {"size": [128, 128], "guidance_scale": 4.0, "steps": 150, "learning_rate": 3e-5}
-"""What tav takes for this base where the user does not say; found by the sweeps in benchmarks/storybook."""
+RECOMMENDED: dict[str, Any] = {"size": [128, 128], "guidance_scale": 4.0, "steps": 80, "learning_rate": 1e-4}
+"""What tav takes for this base where the user does not say; docs/storybook.md has the sweep over steps and rate."""
 
 
 @dataclass(frozen=True)
