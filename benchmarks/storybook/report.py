@@ -19,7 +19,8 @@ def main() -> None:
     options = _options()
     for name in options.only:
         _run(name, ["--into", str(options.into), *_arguments(name, options)])
-    _run("summary", [str(options.into), "--to", str(options.into / "tables.md")])
+    beside = ["--beside", str(BASE.parent)] if options.base == BASE else []
+    _run("summary", [str(options.into), "--to", str(options.into / "tables.md"), *beside])
 
 
 def _arguments(name: str, options: argparse.Namespace) -> list[str]:

@@ -1,6 +1,6 @@
 """Turn the benchmarks' results into the tables of docs/storybook.md.
 
-    python benchmarks/storybook/summary.py FOLDER [--to FILE]
+    python benchmarks/storybook/summary.py FOLDER [--to FILE] [--beside MODELS]
 
 FOLDER holds what the other benchmarks wrote: those that are there make the report. Intervals are of 95 %: Wilson's for
 shares of pictures, by drawing clips with replacement for edits. Flicker is the change of a pixel from frame to frame
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from ablation import VARIANTS, WHOLE
 from clips import CLIPS, KINDS
-from records import read_record, say
+from records import read_record, say, write_record
 from vae import levels
 
 from tav.atomic import write_text
@@ -56,6 +56,25 @@ def main() -> None:
         write_text(options.to, text)
     else:
         say(text)
+    if options.beside:
+        write_record(options.beside / "base" / "figures.json", figures(options.folder))
+        if scorer := read_record(options.folder / "scorer.json"):
+            write_record(options.beside / "scorer" / "figures.json", scorer)
+
+
+def figures(folder: Path) -> Record:
+    """The figures in short, to lie beside the weights: PSNR in dB, shares of pictures, means over all edits."""
+    found: Record = {}
+    if coded := read_record(folder / "vae.json"):
+        found["psnr"] = {name: round(level, 2) for name, level in levels(coded).items()}
+    if generated := read_record(folder / "control.json"):
+        for kind in ("seen", "held-out"):
+            shares = generated[kind]["attributes"]
+            found[f"text control, {kind}"] = {name: round(one["share"], 3) for name, one in shares.items()}
+    if records := _records(folder / "edits"):
+        means = {name: np.nanmean([value(one) for one in records]) for name, value, _ in COLUMNS}
+        found[f"{len(records)} edits"] = {name: round(float(mean), 3) for name, mean in means.items()}
+    return found
 
 
 def coder(folder: Path) -> str:
@@ -191,6 +210,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--to", type=Path, help="a file; by default the report is printed")
+    parser.add_argument("--beside", type=Path, help="folder of base/ and scorer/: figures.json is written beside both")
     return parser.parse_args()
 
 

@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tav.bases.embedded import EMBEDDED, FOLDER, is_there
+from tav.bases.embedded import EMBEDDED, FOLDER
 from tav.bases.parts import BaseParts, inspect_base
+from tav.storybook.train.stages import RECOMMENDED
 from tav.storybook.words import MAX_TOKENS, write_lexicon, write_tokenizer
-
-pytestmark = pytest.mark.skipif(not is_there(), reason="no weights in this copy")
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +24,16 @@ def test_it_is_of_the_worlds_size_and_small(parts: BaseParts) -> None:
 
 def test_it_recommends_all_that_matters(parts: BaseParts) -> None:
     assert parts.recommendation.model_fields_set >= {"size", "guidance_scale", "learning_rate", "steps"}
+    assert json.loads((FOLDER / "tav.json").read_text(encoding="utf-8")) == RECOMMENDED
+
+
+def test_it_says_how_it_came_about() -> None:
+    for folder, names in ((FOLDER, ("vae", "diffusion", "decoder")), (FOLDER.parent / "scorer", ("scorer",))):
+        origin = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+        assert set(origin) == set(names)
+        assert all(
+            part["steps"] > 0 and {"seed", "seconds", "rate", "commit"} <= part.keys() for part in origin.values()
+        )
 
 
 def test_its_words_are_those_of_the_world(parts: BaseParts, tmp_path: Path) -> None:
