@@ -47,6 +47,11 @@ COLUMNS: list[Column] = [
 ]
 
 
+_TELLING = {"all named right", "centre error, px", "correlation of x", "consistency", "flicker, of 255"}
+NARROW = [column for column in COLUMNS if column[0] in _TELLING]
+"""Those that tell the parts of the method from each other."""
+
+
 def main() -> None:
     options = _options()
     parts = [section(options.folder) for section in (coder, control, edits, ablation)]
@@ -154,12 +159,12 @@ def ablation(folder: Path) -> str:
 
 
 def _ablated(name: str, found: list[Record]) -> str:
-    header = ["", "edits", *(column for column, _, _ in COLUMNS), "all named right, less than the whole method"]
+    header = ["", "edits", *(column for column, _, _ in NARROW), "all named right, less than the whole method"]
     rows = []
     for variant in VARIANTS:
         own = [one for one in found if one["variant"] == variant]
         if own:
-            rows.append([variant, str(len(own)), *_row("", own, intervals=True)[1:], _loss(own, found)])
+            rows.append([variant, str(len(own)), *_row("", own, NARROW, intervals=True)[1:], _loss(own, found)])
     return _titled(f"What each part is worth: {name}", header, rows)
 
 
@@ -174,10 +179,12 @@ def _key(one: Record) -> tuple[str, int, str]:
     return one["clip"], one["seed"], one["kind"]
 
 
-def _row(label: str, records: Sequence[Record], intervals: bool = False) -> list[str]:
-    """A row of COLUMNS' means; records without a figure (what an edit that changes nothing changed) are left out."""
+def _row(
+    label: str, records: Sequence[Record], columns: Sequence[Column] = COLUMNS, intervals: bool = False
+) -> list[str]:
+    """A row of the columns' means; records without a figure (what an identity edit changed) are left out."""
     cells = []
-    for _, value, form in COLUMNS:
+    for _, value, form in columns:
         there = [(value(one), one["clip"]) for one in records if not math.isnan(value(one))]
         values, clips = [number for number, _ in there], [clip for _, clip in there]
         cells.append(_interval(values, clips, form) if intervals else form.format(np.mean(values)) if values else "")
