@@ -6,6 +6,7 @@ The guard acts on import, before any test module can import huggingface_hub, whi
 import json
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,6 +25,9 @@ for _name in ("HF_TOKEN", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_ENDPOINT"
 os.environ["HF_HUB_OFFLINE"] = "1"
 # Spinning threads make runs several times slower where cores are shared; read once, when torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Whoever runs the tests in the background (`nohup`, `&` of a script) makes them and their children deaf to these.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session", autouse=True)
