@@ -27,6 +27,21 @@ class NotLearning:
 
 
 @dataclass(frozen=True)
+class Recomputing:
+    """Memory ran out in `step`: it was done again, and all later ones are done, with this much recomputed."""
+
+    step: int
+    rung: str
+
+
+@dataclass(frozen=True)
+class LessAtOnce:
+    """Memory ran out: attention goes on in pieces of this many rows (batch entries times heads)."""
+
+    rows: int
+
+
+@dataclass(frozen=True)
 class InvertStep:
     """The latents (1 c f h w) after `step` of `total` inversion steps; the last ones are the inverted latents."""
 
@@ -57,4 +72,4 @@ class VaeStep:
     total: int
 
 
-Event = TuneStep | NotLearning | InvertStep | SampleStep | VaeStep
+Event = TuneStep | NotLearning | Recomputing | LessAtOnce | InvertStep | SampleStep | VaeStep

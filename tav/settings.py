@@ -10,6 +10,9 @@ from tav.errors import SettingsError
 FrameAttention = Literal["sparse-causal", "first", "per-frame", "full", "causal"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Device = Literal["auto", "cuda", "mps", "cpu"]
+Rung = Literal["auto", "none", "feed-forward", "blocks", "all"]
+# It was a switch once.
+Recompute = Annotated[Rung, BeforeValidator(lambda value: {True: "all", False: "none"}.get(value, value))]
 Side = Annotated[int, Field(ge=8, le=8192)]
 # TOML and JSON know lists, not tuples.
 Size = Annotated[tuple[Side, Side], BeforeValidator(lambda value: _pair(value))]
@@ -61,8 +64,10 @@ class TuneSettings(Settings):
     weight_decay: float = Field(default=1e-2, ge=0, le=1, description="AdamW weight decay")
     max_grad_norm: float = Field(default=1.0, gt=0, description="gradients are clipped to this norm")
     seed: int = Field(default=33, ge=0, lt=2**63, description="seed of noise, timesteps and the temporal layers' start")
-    recompute: bool = Field(
-        default=False, description="recompute activations in the backward pass: less memory, slower, same result"
+    recompute: Recompute = Field(
+        default="auto",
+        description="what the backward pass computes again instead of keeping it: less memory, slower, same result;"
+        " auto goes by the free memory",
     )
 
 

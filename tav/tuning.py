@@ -4,6 +4,7 @@ AdamW on the attention queries and the temporal layers; every step sees the whol
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,9 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tav import ddim
-from tav.errors import CheckpointError, TavError
-from tav.events import NotLearning, TuneStep
+from tav.errors import CheckpointError, DeviceMemoryError, TavError
+from tav.events import NotLearning, Recomputing, TuneStep
+from tav.memory import free_cached, out_of_memory
 from tav.nets.inflate import VideoUNet, tuned_parameters
+from tav.nets.recompute import Rung, next_rung, recomputing
 from tav.settings import TuneSettings
 
 if TYPE_CHECKING:
@@ -29,11 +32,15 @@ _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 
 class Tuning:
-    """A tuning run: its parameters, optimiser, random state and step count. All of it is in `state()`."""
+    """A tuning run: its parameters, optimiser, random state and step count. All of it is in `state()`.
 
-    def __init__(self, video: VideoUNet, settings: TuneSettings) -> None:
+    `rung` says what the backward pass recomputes; it changes no result. When memory runs out the next one is tried.
+    """
+
+    def __init__(self, video: VideoUNet, settings: TuneSettings, rung: Rung | None = None) -> None:
         self.video = video
         self.settings = settings
+        self.rung: Rung = rung or ("none" if settings.recompute == "auto" else settings.recompute)
         self.step = 0
         self.parameters = tuned_parameters(video, settings.scope)
         self.optimizer = torch.optim.AdamW(
@@ -87,17 +94,21 @@ def training_loss(
     return F.mse_loss(prediction.float(), ddim.training_target(schedule, latents, noise, t).float())
 
 
-def optimise(tuning: Tuning, loss: Tensor, scale: float = 1.0) -> Tensor:
-    """One AdamW step on `loss`, gradients clipped to the norm of the settings; returns the norm before clipping.
-
-    The backward pass runs on `scale` times the loss. If a gradient is not finite nothing is changed.
-    """
+def gradients(tuning: Tuning, loss: Tensor, scale: float = 1.0) -> None:
+    """The backward pass: gradients of `loss` in the tuned parameters. It runs on `scale` times the loss."""
     tuning.optimizer.zero_grad(set_to_none=True)
     (loss * scale).backward()  # type: ignore[no-untyped-call]
     if scale != 1:
         for parameter in tuning.parameters.values():
             if parameter.grad is not None:
                 parameter.grad /= scale
+
+
+def optimise(tuning: Tuning) -> Tensor:
+    """One AdamW step, gradients clipped to the norm of the settings; returns the norm before clipping.
+
+    If a gradient is not finite nothing is changed.
+    """
     norm = nn.utils.clip_grad_norm_(tuning.parameters.values(), tuning.settings.max_grad_norm)
     if norm.isfinite():
         tuning.optimizer.step()
@@ -107,7 +118,7 @@ def optimise(tuning: Tuning, loss: Tensor, scale: float = 1.0) -> Tensor:
 
 def tune(
     tuning: Tuning, clip: "EncodedClip", context: Tensor, schedule: ddim.NoiseSchedule
-) -> Iterator[TuneStep | NotLearning]:
+) -> Iterator[TuneStep | NotLearning | Recomputing]:
     """Run `tuning` up to its settings' steps on a clip (mean and std (1 c f h w)) and its caption's context (1 n d).
 
     At every yield the run is whole: `tuning.state()` taken there and loaded into a new run continues it exactly, and
@@ -118,14 +129,28 @@ def tune(
     check: _LearningCheck | None = _LearningCheck(tuning, frames=mean.shape[2])
     with learning(tuning):
         while tuning.step < tuning.settings.steps:
-            posterior_noise, noise, t = _draw(tuning, mean, len(schedule.alphas_cumprod))
-            before = check.before() if check else {}
-            loss, norm = _step(tuning, schedule, mean + std * posterior_noise, noise, t, context)
+            before, rung = check.before() if check else {}, tuning.rung
+            with _whole_or_undone(tuning):
+                posterior_noise, noise, t = _draw(tuning, mean, len(schedule.alphas_cumprod))
+                loss, norm = _step(tuning, schedule, mean + std * posterior_noise, noise, t, context)
+            if tuning.rung != rung:
+                yield Recomputing(tuning.step, tuning.rung)
             yield TuneStep(tuning.step, tuning.settings.steps, loss.item(), norm.item())
             if check and check.finished(before):
                 if failure := check.failure():
                     yield failure
                 check = None
+
+
+@contextmanager
+def _whole_or_undone(tuning: Tuning) -> Iterator[None]:
+    """A step that fails leaves the run as the step before left it, random state included."""
+    state = tuning.generator.get_state()
+    try:
+        yield
+    except BaseException:
+        tuning.generator.set_state(state)
+        raise
 
 
 def _step(
@@ -137,8 +162,7 @@ def _step(
     """
     scale = FP16_LOSS_SCALE if tuning.video.dtype == torch.float16 else 1.0
     while True:
-        loss = training_loss(tuning.video, schedule, latents, noise, t, context)
-        norm = optimise(tuning, loss, scale)
+        loss, norm = _try_step(tuning, schedule, latents, noise, t, context, scale)
         if norm.isfinite():
             return loss, norm
         if scale <= 1:
@@ -147,33 +171,50 @@ def _step(
         scale /= 4
 
 
+def _try_step(
+    tuning: Tuning,
+    schedule: ddim.NoiseSchedule,
+    latents: Tensor,
+    noise: Tensor,
+    t: int,
+    context: Tensor,
+    scale: float,
+) -> tuple[Tensor, Tensor]:
+    """The step on the run's rung. Where memory runs out before anything is changed, the next rung is taken for good."""
+    while True:
+        with out_of_memory(tuning.video.device) as failed, recomputing(tuning.video, tuning.rung):
+            loss = training_loss(tuning.video, schedule, latents, noise, t, context)
+            gradients(tuning, loss, scale)
+        if not failed:
+            return loss.detach(), optimise(tuning)
+        tuning.optimizer.zero_grad(set_to_none=True)
+        free_cached(tuning.video.device)
+        lower = next_rung(tuning.rung)
+        if lower is None:
+            raise DeviceMemoryError(
+                f"out of memory on {tuning.video.device} in step {tuning.step + 1}, even with everything recomputed",
+                "take fewer frames or a smaller size",
+            )
+        tuning.rung = lower
+
+
 def _draw(tuning: Tuning, like: Tensor, num_timesteps: int) -> tuple[Tensor, Tensor, int]:
     """Noise for the posterior sample, noise for each frame, and one timestep for the whole clip."""
     posterior_noise, noise = (torch.randn(like.shape, generator=tuning.generator).to(like.device) for _ in range(2))
     return posterior_noise, noise, int(torch.randint(num_timesteps, (), generator=tuning.generator))
 
 
-class learning:
-    """While inside: the run's parameters take gradients, activations are recomputed if the settings say so."""
-
-    def __init__(self, tuning: Tuning) -> None:
-        self.tuning = tuning
-
-    def __enter__(self) -> None:
-        for parameter in self.tuning.parameters.values():
-            parameter.requires_grad_(True)
-        if self.tuning.settings.recompute:
-            # Recomputing is bound to train mode in diffusers; a Stable Diffusion UNet has no dropout that would act.
-            self.tuning.video.unet.train()
-            self.tuning.video.unet.enable_gradient_checkpointing()
-
-    def __exit__(self, *_: object) -> None:
-        for parameter in self.tuning.parameters.values():
+@contextmanager
+def learning(tuning: Tuning) -> Iterator[None]:
+    """While inside, the run's parameters take gradients."""
+    for parameter in tuning.parameters.values():
+        parameter.requires_grad_(True)
+    try:
+        yield
+    finally:
+        for parameter in tuning.parameters.values():
             parameter.requires_grad_(False)
             parameter.grad = None
-        if self.tuning.settings.recompute:
-            self.tuning.video.unet.disable_gradient_checkpointing()
-            self.tuning.video.unet.eval()
 
 
 class _LearningCheck:

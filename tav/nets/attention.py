@@ -1,9 +1,11 @@
-"""Attention between frames: sparse-causal in space, full in time, and the linear layer whose float32 weight is tuned.
+"""Attention: between frames sparse-causal in space and full in time, to the text once for all frames of a clip.
 
-Frames are folded into the batch everywhere; `Folding` says how many of them make one clip.
+Frames are folded into the batch everywhere; `Folding` says how many of them make one clip. Here is also the linear
+layer whose float32 weight is tuned.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -11,26 +13,19 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from tav.nets.kernels import Kernels
 from tav.settings import FrameAttention
 
-# CUDA's kernels launch one block per batch entry and head, at most 65,535 of them.
-_MOST_HEADS = 65_535
+Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 @dataclass
 class Folding:
-    """How many frames of each clip lie side by side in the batch; shared by all layers of one network."""
+    """What all layers of one network share: how many frames of each clip lie side by side in the batch, and the kernels
+    that attention runs on."""
 
     frames: int = 1
-
-
-def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Softmax attention on (b h n d), in pieces along b where a device cannot take all of it at once."""
-    at_once = max(1, _MOST_HEADS // q.shape[1])
-    if q.shape[0] <= at_once:
-        return F.scaled_dot_product_attention(q, k, v)
-    pieces = zip(*(torch.split(x, at_once) for x in (q, k, v)), strict=True)
-    return torch.cat([F.scaled_dot_product_attention(*piece) for piece in pieces])
+    kernels: Kernels = field(default_factory=Kernels)
 
 
 def zero_init(linear: nn.Linear) -> nn.Linear:
@@ -75,28 +70,48 @@ class SparseCausalAttention:
         frames, heads = self.folding.frames, attn.heads
         projections = (attn.to_q(hidden_states), attn.to_k(hidden_states), attn.to_v(hidden_states))
         q, k, v = (rearrange(x, "(b f) n (h d) -> b f h n d", f=frames, h=heads) for x in projections)
-        out = rearrange(self.over_frames(q, k, v), "b f h n d -> (b f) n (h d)")
-        for layer in attn.to_out:
-            out = layer(out)
-        return out
+        out = self.over_frames(self.folding.kernels.attend, q, k, v)
+        return _output(attn, rearrange(out, "b f h n d -> (b f) n (h d)"))
 
 
-def _each(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+class TextAttention:
+    """Processor for a diffusers `attn2`: all frames of a clip attend to the one caption, projected once for all."""
+
+    def __init__(self, folding: Folding) -> None:
+        self.folding = folding
+
+    def __call__(self, attn: Any, hidden_states: Tensor, encoder_hidden_states: Tensor, *_: Any, **__: Any) -> Tensor:
+        """(b f) n c, with the text's states ((b f) m e) equal for the frames of a clip -> (b f) n c."""
+        frames, heads = self.folding.frames, attn.heads
+        text = encoder_hidden_states[::frames]
+        q = rearrange(attn.to_q(hidden_states), "(b f) n (h d) -> b h (f n) d", f=frames, h=heads)
+        k, v = (rearrange(x, "b m (h d) -> b h m d", h=heads) for x in (attn.to_k(text), attn.to_v(text)))
+        out = self.folding.kernels.attend(q, k, v)
+        return _output(attn, rearrange(out, "b h (f n) d -> (b f) n (h d)", f=frames))
+
+
+def _output(attn: Any, out: Tensor) -> Tensor:
+    for layer in attn.to_out:
+        out = layer(out)
+    return out
+
+
+def _each(attend: Attend, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Frame by frame: (b f h n d) queries to (b f h m d) keys."""
     out = attend(q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1))
     return torch.unflatten(out, 0, q.shape[:2])
 
 
-def _first(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+def _first(attend: Attend, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     shape = (-1, q.shape[1], -1, -1, -1)
-    return _each(q, k[:, :1].expand(shape), v[:, :1].expand(shape))
+    return _each(attend, q, k[:, :1].expand(shape), v[:, :1].expand(shape))
 
 
-def _sparse_causal(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    start = _first(q[:, :2], k, v)
+def _sparse_causal(attend: Attend, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    start = _first(attend, q[:, :2], k, v)
     if q.shape[1] <= 2:
         return start
-    rest = _each(q[:, 2:], _first_and_previous(k), _first_and_previous(v))
+    rest = _each(attend, q[:, 2:], _first_and_previous(k), _first_and_previous(v))
     return torch.cat([start, rest], dim=1)
 
 
@@ -106,17 +121,17 @@ def _first_and_previous(x: Tensor) -> Tensor:
     return torch.cat([x[:, :1].expand_as(previous), previous], dim=3)
 
 
-def _full(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+def _full(attend: Attend, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     joined = (rearrange(x, "b f h n d -> b h (f n) d") for x in (q, k, v))
     return rearrange(attend(*joined), "b h (f n) d -> b f h n d", f=q.shape[1])
 
 
-def _causal(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    frames = [_full_row(q[:, i : i + 1], k[:, : i + 1], v[:, : i + 1]) for i in range(q.shape[1])]
+def _causal(attend: Attend, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    frames = [_full_row(attend, q[:, i : i + 1], k[:, : i + 1], v[:, : i + 1]) for i in range(q.shape[1])]
     return torch.cat(frames, dim=1)
 
 
-def _full_row(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+def _full_row(attend: Attend, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """One frame of queries to the joined tokens of several frames."""
     k, v = (rearrange(x, "b f h n d -> b h (f n) d") for x in (k, v))
     return attend(q[:, 0], k, v)[:, None]
@@ -151,5 +166,5 @@ class TemporalAttention(nn.Module):
         x = rearrange(hidden_states, "(b f) n c -> (b n) f c", f=self.folding.frames)
         projections = (self.to_q(x), self.to_k(x), self.to_v(x))
         q, k, v = (rearrange(p, "b f (h d) -> b h f d", h=self.heads) for p in projections)
-        out: Tensor = self.to_out[0](rearrange(attend(q, k, v), "b h f d -> b f (h d)"))
+        out: Tensor = self.to_out[0](rearrange(self.folding.kernels.attend(q, k, v), "b h f d -> b f (h d)"))
         return rearrange(out, "(b n) f c -> (b f) n c", n=hidden_states.shape[1])

@@ -14,7 +14,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from tav.errors import BaseModelError
-from tav.nets.attention import Folding, SparseCausalAttention, TemporalAttention, TunedLinear
+from tav.nets.attention import Folding, SparseCausalAttention, TemporalAttention, TextAttention, TunedLinear
 from tav.nets.norm import ClipGroupNorm
 from tav.settings import FrameAttention
 
@@ -163,13 +163,17 @@ def _freeze(video: VideoUNet) -> None:
 
 
 def _inflate_block(video: VideoUNet, block: Any, name: str, part: Part) -> None:
-    attn1 = block.attn1
-    plain = attn1.processor
-    attn1.set_processor(SparseCausalAttention(video.folding, video.frame_attention))
-    video.undo.append(lambda: attn1.set_processor(plain))
+    _swap_processor(video, block.attn1, SparseCausalAttention(video.folding, video.frame_attention))
+    _swap_processor(video, block.attn2, TextAttention(video.folding))
     for attention in ("attn1", "attn2"):
         _tune_query(video, getattr(block, attention), f"{name}.{attention}.to_q.weight", part)
     _add_temporal(video, block, name, part)
+
+
+def _swap_processor(video: VideoUNet, attention: Any, processor: Any) -> None:
+    plain = attention.processor
+    attention.set_processor(processor)
+    video.undo.append(lambda: attention.set_processor(plain))
 
 
 def _tune_query(video: VideoUNet, attention: Any, name: str, part: Part) -> None:

@@ -55,7 +55,7 @@ MATTERS: dict[str, dict[str, Any]] = {
     "tune.max_grad_norm": {"tune": {"max_grad_norm": 2.0}},
 }
 DOES_NOT: dict[str, dict[str, Any]] = {
-    "tune.recompute": {"tune": {"recompute": True}},
+    "tune.recompute": {"tune": {"recompute": "all"}},
     "the clip's name": {"clip": {"source": "other.mov"}},
     "device": {"device": "cpu"},
     "invert": {"invert": {"steps": 9, "check": False}},

@@ -1,0 +1,84 @@
+"""Running out of memory: how it shows on each device, and how much is free."""
+
+import gc
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import torch
+
+_WORDS = ("out of memory", "can't allocate memory", "not enough memory", "cannot allocate memory")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether `error` says that a device ran out of memory. Only CUDA has a class for it; others use words."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _WORDS)
+
+
+@contextmanager
+def out_of_memory(device: torch.device) -> Iterator[list[BaseException]]:
+    """Catch running out of memory: the list it yields then holds the error, and what the device cached is freed."""
+    failed: list[BaseException] = []
+    try:
+        yield failed
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        failed.append(error.with_traceback(None))  # the frames of the traceback hold what has to go
+    if failed:
+        free_cached(device)
+
+
+def free_cached(device: torch.device) -> None:
+    """Give back what nothing refers to any more."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that can still be had on `device`: what is free, within the limits this process lives under."""
+    if device.type == "cuda":
+        free: int = torch.cuda.mem_get_info(device)[0]
+        return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    if device.type == "mps":
+        most: int = torch.mps.recommended_max_memory()
+        return most - torch.mps.driver_allocated_memory()
+    return min(_available(), *_limits())
+
+
+def _available() -> int:
+    with suppress(OSError):
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    with suppress(ValueError, OSError):
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return sys.maxsize
+
+
+def _limits() -> Iterator[int]:
+    """What a control group (containers, batch systems) and `ulimit -v` leave."""
+    yield sys.maxsize
+    group = Path("/sys/fs/cgroup")
+    with suppress(OSError, ValueError):  # no such group, or "max"
+        yield int((group / "memory.max").read_text()) - int((group / "memory.current").read_text())
+    with suppress(ImportError, OSError, ValueError):
+        import resource
+
+        most, _ = resource.getrlimit(resource.RLIMIT_AS)
+        if most != resource.RLIM_INFINITY:
+            yield most - int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+
+
+def resident() -> int:
+    """Bytes of main memory that this process holds now; 0 where the system does not say."""
+    with suppress(OSError, ValueError):
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return 0
