@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 
 from tav import ddim
-from tav.events import InvertStep
+from tav.events import InvertStep, LessAtOnce
 from tav.nets.inflate import VideoUNet
 
 
 def invert(
     video: VideoUNet, schedule: ddim.NoiseSchedule, latents: Tensor, context: Tensor, steps: int, *, done: int = 0
-) -> Iterator[InvertStep]:
+) -> Iterator[InvertStep | LessAtOnce]:
     """Yield the latents (1 c f h w, float32) after each of `steps` steps; the last ones are the inverted latents.
 
     Starts from the clip's posterior mean, the tuned network and the empty prompt's context (1 n d), without guidance
@@ -23,6 +23,9 @@ def invert(
     for number, t in enumerate(reversed(schedule.timesteps(steps)), start=1):
         if number <= done:
             continue
-        with torch.no_grad():
-            latents = ddim.inverse_step(schedule, latents, video(latents, t, context), t, spacing)
+        rows = video.folding.kernels.rows
+        prediction = video.patiently(latents, t, context)
+        latents = ddim.inverse_step(schedule, latents, prediction, t, spacing)
+        if video.folding.kernels.rows != rows:
+            yield LessAtOnce(video.folding.kernels.rows)
         yield InvertStep(number, steps, latents)

@@ -82,3 +82,51 @@ def resident() -> int:
     with suppress(OSError, ValueError):
         return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     return 0
+
+
+class PeakMemory:
+    """While inside: `bytes` is how much more than at the start was held at once, when it is over."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.bytes = 0
+
+    def __enter__(self) -> "PeakMemory":
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+            self._before = torch.cuda.memory_allocated(self.device)
+        else:
+            self._reset = _forget_peak()
+            self._before = resident()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.device.type == "cuda":
+            self.bytes = torch.cuda.max_memory_allocated(self.device) - self._before
+        else:
+            # Where the peak cannot be reset it may be an older one, which says nothing.
+            self.bytes = max(0, (_peak() if self._reset else resident()) - self._before)
+
+
+def _forget_peak() -> bool:
+    """Let the system measure this process's peak from now on."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return False
+    return True
+
+
+def _peak() -> int:
+    with suppress(OSError, ValueError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return resident()
+
+
+def processors(device: torch.device) -> str:
+    """What computes: the GPU's name, or the kind of device and its threads."""
+    if device.type == "cuda":
+        return str(torch.cuda.get_device_name(device))
+    return f"{device.type}{torch.get_num_threads()}"

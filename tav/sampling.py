@@ -7,7 +7,7 @@ from torch import Tensor
 
 from tav import ddim
 from tav.errors import SettingsError
-from tav.events import InvertStep, SampleStep
+from tav.events import InvertStep, LessAtOnce, SampleStep
 from tav.nets.inflate import VideoUNet
 from tav.settings import SampleSettings
 
@@ -38,7 +38,7 @@ def sample(
     *,
     done: int = 0,
     preview: bool = False,
-) -> Iterator[SampleStep]:
+) -> Iterator[SampleStep | LessAtOnce]:
     """Denoise `latents` ((1 c f h w), or the last step of `invert`) once for each prompt's context (1 n d).
 
     Inverted latents live on the last level of their inversion, so `steps` must be the inversion's: an InvertStep of
@@ -57,15 +57,18 @@ def sample(
     for index, context in enumerate(contexts):
         latents, context = first, context.to(video.device)
         for number, t in enumerate(schedule.timesteps(steps)[done:], start=done + 1):
+            rows = video.folding.kernels.rows
             with torch.no_grad():
-                prediction = video(latents, t, context).float()
+                prediction = video.patiently(latents, t, context).float()
                 if guidance_scale != 1:
                     known = first_uncond if latents is first else None
-                    uncond = video(latents, t, negative_context).float() if known is None else known
+                    uncond = video.patiently(latents, t, negative_context).float() if known is None else known
                     first_uncond = uncond if latents is first else first_uncond
                     prediction = uncond + guidance_scale * (prediction - uncond)
                 clean = ddim.split(schedule, latents, prediction, schedule.alpha(t))[0] if preview else None
                 latents = ddim.step(schedule, latents, prediction, t, schedule.spacing(steps))
+            if video.folding.kernels.rows != rows:
+                yield LessAtOnce(video.folding.kernels.rows)
             yield SampleStep(index, number, steps, latents, clean)
 
 

@@ -22,14 +22,18 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from tav.events import InvertStep, NotLearning, SampleStep, TuneStep, VaeStep
+from tav.events import InvertStep, LessAtOnce, NotLearning, Recomputing, SampleStep, TuneStep, VaeStep
 from tavcli.options import Options
+from tavcli.quantities import clock, size
 from tavcli.session import Begin, Checked, Note
 
 # The loss of one step says little, since its timestep is random: show the mean of the last ones.
 _SMOOTHED = 25
 # Where nobody watches a bar (a log, a pipe), a line this often, in seconds.
 _LINE_EVERY = 10
+
+
+__all__ = ["Talk", "checked", "clock", "short", "size"]
 
 
 class Talk:
@@ -85,6 +89,10 @@ class Talk:
                     progress.step(event)
                 elif isinstance(event, Note):
                     self.warn(event.text) if event.warning else self.say(event.text)
+                elif isinstance(event, Recomputing):
+                    self.say(f"out of memory in step {event.step}: going on with recompute = {event.rung}")
+                elif isinstance(event, LessAtOnce):
+                    self.say("out of memory: going on with attention in smaller pieces")
                 elif isinstance(event, NotLearning):
                     self.warn(_not_learning(event))
                 else:
@@ -180,19 +188,3 @@ def short(path: Path) -> str:
         return str(path.relative_to(Path.cwd()))
     except ValueError:
         return str(path)
-
-
-def clock(seconds: float) -> str:
-    """75 -> 1:15; 3675 -> 1:01:15."""
-    minutes, seconds = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
-
-
-def size(number: float) -> str:
-    """Bytes for people, in powers of 1000."""
-    for unit in ("B", "kB", "MB"):
-        if number < 1000:
-            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
-        number /= 1000
-    return f"{number:.1f} GB"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tav.errors import CheckpointError, TavError
-from tav.events import InvertStep, SampleStep
+from tav.events import InvertStep, LessAtOnce, SampleStep
 from tavcli.interrupts import Interrupted, interrupts
 from tavcli.session import RunEvent, Session
 
@@ -34,7 +34,10 @@ class SaveClock:
 
 
 def kept(
-    session: Session, events: Iterator[InvertStep] | Iterator[SampleStep], partial: Path, latents: "Tensor"
+    session: Session,
+    events: Iterator[InvertStep | LessAtOnce] | Iterator[SampleStep | LessAtOnce],
+    partial: Path,
+    latents: "Tensor",
 ) -> "Generator[RunEvent, None, Tensor]":
     """Pass a loop's events on and return its last latents, or `latents` if it has no more steps.
 
@@ -43,8 +46,10 @@ def kept(
     clock = SaveClock()
     with interrupts.deferred(), session.memory():
         for event in events:
-            latents = event.latents
             yield event
+            if isinstance(event, LessAtOnce):
+                continue
+            latents = event.latents
             if interrupts.pending or clock.due() or event.step == event.total:
                 _save(partial, latents, event.step)
             if interrupts.pending:

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import tav
 from tav.atomic import remove_leftovers, write_text
 from tav.errors import TavError
-from tav.events import SampleStep
+from tav.events import LessAtOnce, SampleStep
 from tav.settings import SampleSettings
 from tavcli import edits
 from tavcli.edits import PARTIAL, Edit
 from tavcli.fingerprint import digest
+from tavcli.forecasts import Forecaster
 from tavcli.keeping import kept, read_partial
 from tavcli.locks import Busy, locked
 from tavcli.runner import inverted_latents
@@ -70,6 +71,10 @@ def edit(session: Session, prompts: list[str], settings: SampleSettings, steps: 
             yield Note(f"edit {one.number} is this very recipe: nothing to do")
             yield one
         waiting = [one for one in claimed if not one.done]
+        if waiting:
+            forecaster = Forecaster(session)
+            forecast = forecaster.edit(steps, len(waiting), settings.guidance_scale != 1)
+            yield Note(f"editing: {forecaster.fitting('the edit', forecast)}")
         # One that was begun goes on alone; the new ones share what does not depend on the prompt.
         for begun in (one for one in waiting if one.partial.is_file()):
             yield from _edit(session, [begun], settings, steps)
@@ -152,13 +157,13 @@ def _made(session: Session, seconds: float) -> dict[str, Any]:
     return {"date": time.strftime("%Y-%m-%d %H:%M:%S"), "sampling_seconds": round(seconds, 1), **where, **libraries}
 
 
-def _by_prompt(events: Iterator[SampleStep], count: int) -> Iterator[Iterator[SampleStep]]:
+def _by_prompt(events: Iterator[SampleStep | LessAtOnce], count: int) -> Iterator[Iterator[SampleStep | LessAtOnce]]:
     """Split one stream of events into one for each prompt, without running ahead."""
 
-    def one() -> Iterator[SampleStep]:
+    def one() -> Iterator[SampleStep | LessAtOnce]:
         for event in events:
             yield event
-            if event.step == event.total:
+            if isinstance(event, SampleStep) and event.step == event.total:
                 return
 
     for _ in range(count):

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import tav
 from tav.atomic import remove_leftovers, write_text
-from tav.errors import CheckpointError
+from tav.errors import CheckpointError, DeviceMemoryError
 from tav.events import TuneStep
 from tavcli import stages
 from tavcli.edits import PARTIAL
+from tavcli.forecasts import Forecaster, Stopwatch
 from tavcli.interrupts import Interrupted, interrupts
 from tavcli.keeping import SaveClock, kept, read_partial
 from tavcli.locks import locked
@@ -49,11 +50,17 @@ def tune(session: Session, fresh: bool = False) -> Iterator[RunEvent]:
 def _tune(session: Session, stage: Stage, fresh: bool) -> Iterator[RunEvent]:
     from tav.checkpoint import save_tuned
     from tav.tuning import Tuning
+    from tav.tuning import tune as steps
 
+    forecaster = Forecaster(session)
+    forecast = forecaster.fitting(
+        "tuning", forecaster.tune(session.settings.tune.steps - (0 if fresh else done(stage)))
+    )
+    yield Note(f"tuning: {forecast}")
     encoded = yield from session.encoded()
     (context,) = yield from session.contexts([session.settings.caption])
     yield from session.load_video()
-    tuning = Tuning(session.video, session.settings.tune)
+    tuning = Tuning(session.video, session.settings.tune, forecast.rung)
     if fresh:
         stage.discard()
         _forget_shorter(stage)
@@ -61,17 +68,20 @@ def _tune(session: Session, stage: Stage, fresh: bool) -> Iterator[RunEvent]:
     stage.open()  # only now: until here bad input may have stopped us
     yield Begin("tuning", session.settings.tune.steps, tuning.step)
     with interrupts.deferred(), session.memory():
-        yield from _tune_loop(session, stage, tuning, log, encoded, context)
+        watch, rung = Stopwatch(), tuning.rung
+        try:
+            yield from _tune_loop(stage, tuning, log, watch.watch(steps(tuning, encoded, context, session.schedule)))
+        except DeviceMemoryError:  # the step that did not fit has changed nothing
+            _save_state(stage, tuning, log)
+            raise
+        if tuning.rung == rung:
+            forecaster.observed("learn", watch, rung)
         save_tuned(stage.result, session.video, _provenance(session, stage))
 
 
-def _tune_loop(
-    session: Session, stage: Stage, tuning: "Tuning", log: list[str], encoded: Any, context: "Tensor"
-) -> Iterator[RunEvent]:
-    from tav.tuning import tune as steps
-
+def _tune_loop(stage: Stage, tuning: "Tuning", log: list[str], events: Iterator[RunEvent]) -> Iterator[RunEvent]:
     clock = SaveClock()
-    for event in steps(tuning, encoded, context, session.schedule):
+    for event in events:
         yield event
         if not isinstance(event, TuneStep):
             continue
@@ -106,13 +116,21 @@ def _resume(stage: Stage, tuning: "Tuning") -> Generator[RunEvent, None, list[st
     return log.read_text(encoding="utf-8").splitlines(keepends=True)[: tuning.step] if log.is_file() else []
 
 
+def done(stage: Stage) -> int:
+    """Steps that an interrupted or shorter run has done already."""
+    from tav.checkpoint import read_provenance
+
+    folder = _furthest(stage)
+    return 0 if folder is None else int(read_provenance(folder / STATE, "state").get("step", 0))
+
+
 def _furthest(stage: Stage) -> Path | None:
     """The folder whose state has most steps done, this run's own if others have no more."""
     from tav.checkpoint import read_provenance
 
     folders = [folder for folder in (stage.folder, *stages.same_run(stage)) if (folder / STATE).is_file()]
-    done = {folder: read_provenance(folder / STATE, "state").get("step", 0) for folder in folders}
-    return max(folders, key=lambda folder: done[folder], default=None)
+    steps = {folder: read_provenance(folder / STATE, "state").get("step", 0) for folder in folders}
+    return max(folders, key=lambda folder: steps[folder], default=None)
 
 
 def _forget_shorter(stage: Stage) -> None:
@@ -132,8 +150,13 @@ def invert(session: Session, steps: int, check: bool) -> Iterator[RunEvent]:
     with locked(session.workspace, f"inverted-{stage.key}"):
         remove_leftovers(stage.folder)
         fresh = stage.state == "fresh"
+        checks = check and not (stage.folder / CHECK).is_file()
+        if not fresh or checks:
+            forecaster = Forecaster(session)
+            forecast = forecaster.invert(0 if fresh else steps, checks, steps)
+            yield Note(f"inversion: {forecaster.fitting('the inversion', forecast)}")
         latents = inverted_latents(stage) if fresh else (yield from _invert(session, stage, steps))
-        if check and not (stage.folder / CHECK).is_file():
+        if checks:
             yield from _check(session, stage, latents, steps)
         if not fresh:
             # Only now, so that a check which was interrupted is not forgotten by the next `tav edit`.
@@ -153,8 +176,11 @@ def _invert(session: Session, stage: Stage, steps: int) -> "Generator[RunEvent, 
     start, done = read_partial(partial) or (encoded.mean, 0)
     stage.open()
     yield Begin("inversion", steps, done)
-    events = run(session.video, session.schedule, start, context, steps, done=done)
-    return (yield from kept(session, events, partial, start))
+    watch = Stopwatch()
+    events = watch.watch(run(session.video, session.schedule, start, context, steps, done=done))
+    latents = yield from kept(session, events, partial, start)
+    Forecaster(session).observed("infer", watch)
+    return latents
 
 
 def _check(session: Session, stage: Stage, latents: "Tensor", steps: int) -> Iterator[RunEvent]:

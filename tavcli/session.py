@@ -16,6 +16,7 @@ from tav.errors import CheckpointError, DeviceMemoryError, SettingsError
 from tav.events import Event
 from tav.settings import parse
 from tavcli import stages
+from tavcli.calibration import Measured
 from tavcli.fingerprint import digest, digest_cache, key
 from tavcli.settings import Layer, WorkspaceSettings, in_force
 from tavcli.stages import Stage
@@ -150,6 +151,7 @@ class Session:
                 unet = load_unet(self.parts, self.device, self.dtype)
                 tune = self.settings.tune
                 self._video = inflate(unet, frame_attention=self.settings.frame_attention, seed=tune.seed)
+                self._video.folding.kernels.choices = Measured("kernels")
 
     def load_tuned(self) -> Iterator[RunEvent]:
         """Load the network with its tuned weights, unless it has them from tuning just now."""
@@ -229,16 +231,14 @@ class Session:
     @contextlib.contextmanager
     def memory(self) -> Iterator[None]:
         """Running out of memory is the user's to mend, not a bug."""
-        import torch
+        from tav.memory import is_out_of_memory
 
         try:
             yield
         except (RuntimeError, MemoryError) as error:
-            # Only CUDA has an error class of its own for this; the others are told by their words.
-            of_memory = isinstance(error, torch.OutOfMemoryError | MemoryError)
-            if not of_memory and not any(words in str(error) for words in ("out of memory", "can't allocate memory")):
+            if not is_out_of_memory(error):
                 raise
-            hint = "set recompute = true under [tune] in tav.toml, or take fewer frames or a smaller size"
+            hint = "close other programs, or take fewer frames or a smaller size (`--dry-run` says what is needed)"
             raise DeviceMemoryError(f"out of memory on {self.device}", hint) from None
 
 

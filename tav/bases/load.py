@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
@@ -103,9 +103,19 @@ def load_text(parts: BaseParts, device: str = "cpu", dtype: torch.dtype = torch.
     return tokenizer, _frozen(model.to(device))
 
 
-def _diffusers_model(kind: Any, part: Part, device: str, dtype: torch.dtype) -> Any:
+def blueprint(parts: BaseParts, name: Literal["unet", "vae"]) -> Any:
+    """The network as its config says, without weights (on the meta device): to count with, before any are read."""
+    kinds = {"unet": UNet2DConditionModel, "vae": AutoencoderKL}
+    return _without_weights(kinds[name], {"unet": parts.unet, "vae": parts.vae}[name])
+
+
+def _without_weights(kind: Any, part: Part) -> Any:
     with quiet(), torch.device("meta"):
-        model = _built(part, lambda: kind.from_config(part.config))
+        return _built(part, lambda: kind.from_config(part.config))
+
+
+def _diffusers_model(kind: Any, part: Part, device: str, dtype: torch.dtype) -> Any:
+    model = _without_weights(kind, part)
     weights = _renamed(read_weights(part.weights.files, device, dtype))
     expected = model.state_dict()
     missing = expected.keys() - weights.keys()

@@ -1,6 +1,6 @@
 """Between a clip's pixels and its latents, a few frames at a time. Latents are scaled by the VAE's own factor."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +10,9 @@ from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tav.errors import TavError
+from tav.errors import DeviceMemoryError, TavError
 from tav.events import VaeStep
+from tav.memory import out_of_memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +34,8 @@ def encode_frames(vae: Any, frames: NDArray[np.uint8], chunk: int = 4) -> Genera
     """
     means, stds = [], []
     for part in _chunks(len(frames), chunk):
-        mean, std = _posterior(vae, torch.from_numpy(np.ascontiguousarray(frames[part])))
+        given = torch.from_numpy(np.ascontiguousarray(frames[part]))
+        mean, std = _in_halves(vae, lambda some: _posterior(vae, some), given)
         means.append(mean)
         stds.append(std)
         yield VaeStep(part.stop, len(frames))
@@ -47,9 +49,9 @@ def decode_latents(vae: Any, latents: Tensor, chunk: int = 4) -> Generator[VaeSt
     Raises TavError when what comes out is not finite.
     """
     frames = rearrange(latents, "1 c f h w -> f c h w") / vae.config.scaling_factor
-    pixels = []
+    pixels: list[Tensor] = []
     for part in _chunks(len(frames), chunk):
-        pixels.append(_pixels(vae, frames[part]))
+        pixels += _in_halves(vae, lambda some: (_pixels(vae, some),), frames[part])
         yield VaeStep(part.stop, len(frames))
     return _joined(pixels)
 
@@ -63,6 +65,21 @@ def to_uint8(pixels: Tensor) -> NDArray[np.uint8]:
 
 def _chunks(total: int, chunk: int) -> Iterator[slice]:
     return (slice(start, min(start + chunk, total)) for start in range(0, total, chunk))
+
+
+def _in_halves(vae: Any, run: Callable[[Tensor], tuple[Tensor, ...]], frames: Tensor) -> tuple[Tensor, ...]:
+    """`run` on all frames, or where memory runs out on one half after the other."""
+    with out_of_memory(vae.device) as failed:
+        done = run(frames)
+    if not failed:
+        return done
+    if len(frames) == 1:
+        raise DeviceMemoryError(
+            f"out of memory on {vae.device} with one frame in the VAE: {str(failed[0]).splitlines()[0]}",
+            "take a smaller size",
+        )
+    halves = [_in_halves(vae, run, half) for half in torch.split(frames, len(frames) // 2)]
+    return tuple(torch.cat(parts) for parts in zip(*halves, strict=True))
 
 
 def _joined(parts: list[Tensor]) -> Tensor:

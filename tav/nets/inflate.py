@@ -13,7 +13,8 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from tav.errors import BaseModelError
+from tav.errors import BaseModelError, DeviceMemoryError
+from tav.memory import out_of_memory
 from tav.nets.attention import Folding, SparseCausalAttention, TemporalAttention, TextAttention, TunedLinear
 from tav.nets.norm import ClipGroupNorm
 from tav.settings import FrameAttention
@@ -80,6 +81,24 @@ class VideoUNet(nn.Module):
             down_intrablock_additional_residuals=None if adapter_residuals is None else list(adapter_residuals),
         ).sample
         return rearrange(prediction, "(b f) c h w -> b c f h w", f=frames)
+
+    def patiently(self, latents: Tensor, t: int, context: Tensor) -> Tensor:
+        """`forward` without gradients; where memory runs out, attention is done in smaller pieces, from then on.
+
+        Raises DeviceMemoryError when even single rows do not help.
+        """
+        kernels = self.folding.kernels
+        while True:
+            with out_of_memory(self.device) as failed, torch.no_grad():
+                prediction: Tensor = self(latents, t, context)
+            if not failed:
+                return prediction
+            if kernels.rows == 1:
+                raise DeviceMemoryError(
+                    f"out of memory on {self.device}: {str(failed[0]).splitlines()[0]}",
+                    "take fewer frames or a smaller size",
+                )
+            kernels.rows = max(1, kernels.rows // 8)
 
     def state_dict(self, *args: Any, **kwargs: Any) -> Any:
         """The 2-D network's names, plus attn_temp and norm_temp in each transformer block."""

@@ -47,9 +47,10 @@ class Kernels:
         if self.choices is None or weights_of(q, k) > _MOST_WEIGHTS:
             return "fused"
         learns = torch.is_grad_enabled() and any(x.requires_grad for x in (q, k, v))
-        name = f"{q.device.type} {str(q.dtype)[6:]} {'learn' if learns else 'infer'} " + "x".join(
-            map(str, (*q.shape, k.shape[2]))
-        )
+        # Not b, the frames or clips: both kernels go through them one by one.
+        heads, queries, width = q.shape[1:]
+        what = "learn" if learns else "infer"
+        name = f"{q.device.type} {str(q.dtype)[6:]} {what} {heads} x {queries} to {k.shape[2]} x {width}"
         chosen = self.choices.get(name)
         if chosen is None and not q.is_meta:
             self.choices[name] = measured(q, k, v, learns)
@@ -94,6 +95,9 @@ def _settle(device: torch.device) -> None:
 
 
 def _fused(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    if q.is_meta:  # for which torch would write the weights out, as no device does
+        counted: Tensor = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(q, k, v)[0]
+        return counted
     return F.scaled_dot_product_attention(q, k, v)
 
 

@@ -11,13 +11,16 @@ from tav.atomic import remove_leftovers, replacing
 from tav.errors import SettingsError
 from tavcli import rendering, runner
 from tavcli.commands.texts import warn_of_cut_text, warn_of_unknown_words
-from tavcli.console import Talk, checked, short, size
+from tavcli.console import Talk, checked, clock, short, size
 from tavcli.edits import Edit
+from tavcli.forecasts import Forecast, Forecaster
 from tavcli.interrupts import Interrupted
 from tavcli.options import Options
 from tavcli.session import Checked, Session
 from tavcli.settings import Layer, without_none
 from tavcli.stages import CHECK, Stage
+
+_NOT_SHOWN = ("stage", "run", "state")
 
 Steps = Annotated[int | None, typer.Option(metavar="N", help="DDIM steps of inversion and sampling.")]
 
@@ -37,7 +40,7 @@ def tune(
     session = _open(options, talk, {"tune": without_none({"steps": steps, "learning_rate": lr, "scope": scope})})
     stage = session.tuned
     if options.dry_run:
-        talk.result(*_plan([_will_tune(stage, fresh)]))
+        talk.result(*_plan([_will_tune(session, fresh)]))
         return
     if stage.state == "fresh" and not fresh:
         talk.say("the tuned weights are fresh: nothing to do (--fresh starts again)")
@@ -61,7 +64,7 @@ def invert(
     session = _open(options, talk, {"invert": without_none({"steps": steps})})
     steps, check = session.settings.invert.steps, session.settings.invert.check and not no_check
     if options.dry_run:
-        talk.result(*_plan([_will_tune(session.tuned), _will_invert(session, steps, check)]))
+        talk.result(*_plan([_will_tune(session), _will_invert(session, steps, check)]))
         return
     _make_tuned(session, talk)
     stage = session.inverted(steps)
@@ -184,34 +187,55 @@ def _because(what: str, stage: Stage) -> str:
     return f"{what} (what is there is for other settings{': ' + why if why else ''})"
 
 
-def _will_tune(stage: Stage, fresh: bool = False) -> dict[str, Any]:
+def _will_tune(session: Session, fresh: bool = False) -> dict[str, Any]:
+    stage = session.tuned
     state = "stale" if fresh else stage.state
-    return {"stage": "tune", "state": state, "run": state != "fresh", "steps": stage.inputs["tune"]["steps"]}
+    steps = session.settings.tune.steps
+    row = {"stage": "tune", "state": state, "run": state != "fresh", "steps": steps}
+    return (
+        row
+        if state == "fresh"
+        else row | _needs(Forecaster(session).tune(steps - (0 if fresh else runner.done(stage))))
+    )
+
+
+def _needs(forecast: Forecast) -> dict[str, Any]:
+    rung = {} if forecast.rung is None else {"recompute": forecast.rung}
+    found = {"memory": forecast.memory, "free_memory": forecast.free, "disk": forecast.disk}
+    return {**rung, **found, "seconds": round(forecast.seconds, 1)}
 
 
 def _will_invert(session: Session, steps: int, check: bool) -> dict[str, Any]:
     # Weights that are still to be tuned make any inversion stale.
     tuned, inverted = session.tuned, session.inverted(steps)
     state = inverted.state if tuned.state == "fresh" or inverted.state != "fresh" else "stale"
-    return {"stage": "invert", "state": state, "run": state != "fresh", "steps": steps, "check": check}
+    row = {"stage": "invert", "state": state, "run": state != "fresh", "steps": steps, "check": check}
+    return row if state == "fresh" else row | _needs(Forecaster(session).invert(steps, check, steps))
 
 
 def _will_edit(session: Session, prompts: list[str]) -> list[dict[str, Any]]:
     settings, invert = session.settings.sample, session.settings.invert
-    plan = [_will_tune(session.tuned)]
+    plan = [_will_tune(session)]
     if settings.inversion:
         plan.append(_will_invert(session, invert.steps, invert.check))
     edit = {"stage": "edit", "steps": invert.steps, **settings.model_dump()}
+    edit |= _needs(Forecaster(session).edit(invert.steps, 1, settings.guidance_scale != 1))
     return [*plan, *({**edit, "prompt": prompt} for prompt in prompts)]
 
 
 def _plan(plan: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[str]]:
     lines = []
     for item in plan:
-        rest = ", ".join(f"{name} {value}" for name, value in item.items() if name not in ("stage", "run", "state"))
+        rest = ", ".join(f"{name} {_shown(name, value)}" for name, value in item.items() if name not in _NOT_SHOWN)
         does = "nothing to do, fresh" if item.get("state") == "fresh" else f"would run ({item.get('state', 'new')})"
         lines.append(f"{item['stage']}: {does}; {rest}")
     return plan, lines
+
+
+def _shown(name: str, value: Any) -> Any:
+    if name in ("memory", "free_memory", "disk"):
+        return size(value)
+    return clock(round(value)) if name == "seconds" else value
 
 
 def _score(stage: Stage) -> dict[str, Any]:

@@ -1,0 +1,256 @@
+"""What each stage of a workspace will need on this device: memory, disk and time, said before any weight loads."""
+
+import json
+import shutil
+import statistics
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from tav.errors import DeviceMemoryError, TavError
+from tavcli.calibration import Measured
+from tavcli.quantities import clock, size
+from tavcli.session import Session
+
+if TYPE_CHECKING:
+    from tav.forecast import Shape, Speed, Work
+    from tav.nets.recompute import Rung
+
+E = TypeVar("E")
+
+# A rung is chosen when it leaves this share of the free memory to others.
+_MARGIN = 0.1
+_MP4 = 0.15  # bytes a pixel of video at tav's quality, and as much for the sheet
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Of one stage: `memory` held at its peak and `free` (both bytes, of the device), `disk` bytes, `seconds`.
+
+    Of a tuning, `rung` is what its backward pass recomputes.
+    """
+
+    memory: int
+    free: int
+    disk: int
+    seconds: float
+    rung: "Rung | None" = None
+
+    def __str__(self) -> str:
+        recompute = f", recompute = {self.rung}" if self.rung not in (None, "none") else ""
+        return (
+            f"about {size(self.memory)} of memory ({size(self.free)} can be had), {size(self.disk)} on disk, "
+            f"{clock(round(self.seconds))}{recompute}"
+        )
+
+
+class Stopwatch:
+    """How long the steps of a loop take, without what their consumer does in between."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+
+    def watch(self, events: Iterable[E]) -> Iterator[E]:
+        """Pass `events` on."""
+        began = time.perf_counter()
+        for event in events:
+            self.seconds.append(time.perf_counter() - began)
+            yield event
+            began = time.perf_counter()
+
+    @property
+    def typical(self) -> float | None:
+        """The median, once there are enough; the first step warms up."""
+        return statistics.median(self.seconds[1:]) if len(self.seconds) > 3 else None
+
+
+class Forecaster:
+    """Forecasts for one session. What is counted or measured is kept in the user's cache."""
+
+    def __init__(self, session: Session) -> None:
+        from tav.nets.kernels import Kernels
+
+        self.session = session
+        self.parts = session.parts
+        self.kernels = Kernels()
+        self.kernels.choices = Measured("kernels")
+        self.costs, self.speeds, self.steps = Measured("costs"), Measured("speeds"), Measured("steps")
+
+    @cached_property
+    def shape(self) -> "Shape":
+        from tav.forecast import Shape
+
+        settings, clip = self.session.settings, self.session.clip
+        size = (clip.frames.shape[2], clip.frames.shape[1])
+        return Shape(len(clip.frames), size, self.session.dtype, settings.tune.scope, settings.frame_attention)
+
+    @cached_property
+    def weights(self) -> dict[str, int]:
+        from tav.forecast import tuned_values, weights
+
+        name = self._name("weights", self.shape)
+        if name not in self.costs:
+            self.costs[name] = {**weights(self.parts, self.shape), "tuned": tuned_values(self.parts, self.shape)}
+        found: dict[str, int] = self.costs[name]
+        return found
+
+    def tune(self, steps: int) -> Forecast:
+        """Of `steps` tuning steps, on the rung that is set or, if that is left open, the first that fits."""
+        from tav.nets.recompute import RUNGS
+
+        wanted = self.session.settings.tune.recompute
+        for rung in RUNGS if wanted == "auto" else (wanted,):
+            found = self._tune(steps, self.shape, rung)
+            if found.memory <= (1 - _MARGIN) * found.free:
+                break
+        return found
+
+    def _tune(self, steps: int, shape: "Shape", rung: "Rung") -> Forecast:
+        state = 3 * 4 * self.weights["tuned"]  # the weights and two moments, float32
+        working = self._cost(shape, "learn", rung)["peak"] + self._speed("learn").overhead
+        # The state is copied while it is saved; no activations are there then.
+        memory = self._now + self.weights["unet"] + max(working, 2 * state)
+        seconds = steps * self.seconds("learn", rung) + self._coding("encode", 1)
+        return Forecast(max(memory, self._vae("encode")), self._free, state + 2 * self.weights["tuned"], seconds, rung)
+
+    def invert(self, steps: int, check: bool, check_steps: int) -> Forecast:
+        """Of an inversion of so many steps, and of its reconstruction check if asked for."""
+        passes = steps + (check_steps if check else 0)
+        seconds = passes * self.seconds("infer") + (2 * self._coding("decode", 1) if check else 0)
+        return self._inference(seconds, 2 * self._latents + (self._video if check else 0))
+
+    def edit(self, steps: int, prompts: int, guided: bool) -> Forecast:
+        """Of one video for each prompt."""
+        each = steps * (2 if guided else 1) * self.seconds("infer") + self._coding("decode", 1)
+        return self._inference(prompts * each, prompts * (2 * self._video + 20_000))
+
+    def _inference(self, seconds: float, disk: int) -> Forecast:
+        working = self._cost(self.shape, "infer")["peak"] + self._speed("infer").overhead
+        memory = self._now + self.weights["unet"] + working
+        return Forecast(max(memory, self._vae("decode") + self.weights["unet"]), self._free, disk, seconds)
+
+    def seconds(self, work: "Work", rung: "Rung" = "none") -> float:
+        """Of one step: as the last such run took, else by operations counted and the speed measured."""
+        known = self.steps.get(self._name(work, self.shape, rung))
+        return float(known or self._cost(self.shape, work, rung)["flops"] / self._speed(work).flops)
+
+    def observed(self, work: "Work", watch: Stopwatch, rung: "Rung" = "none", passes: int = 1) -> None:
+        """Steps of a real run, each of so many passes, took this long."""
+        if watch.typical is not None:
+            self.steps.replace(self._name(work, self.shape, rung), watch.typical / passes)
+
+    def fitting(self, what: str, forecast: Forecast) -> Forecast:
+        """The forecast, if the device has the memory. Raises DeviceMemoryError with the nearest setting that fits."""
+        disk = shutil.disk_usage(self.session.workspace.folder).free
+        if forecast.disk > disk:
+            raise TavError(
+                f"{what} writes about {size(forecast.disk)}, and the disk has {size(disk)} free",
+                "`tav clean` lists what can go from this workspace",
+            )
+        if forecast.memory <= forecast.free:
+            return forecast
+        free = f"{self.session.device} has {size(forecast.free)}"
+        raise DeviceMemoryError(f"{what} needs about {size(forecast.memory)} of memory, and {free}", self._nearest())
+
+    def _nearest(self) -> str:
+        """The setting closest to what is set that fits, in words."""
+        from tav.nets.recompute import RUNGS
+
+        shape, free = self.shape, self._free
+        if self.session.settings.tune.recompute not in ("auto", RUNGS[-1]):
+            for rung in RUNGS:
+                if self._tune(1, shape, rung).memory <= free:
+                    return f'it fits with recompute = "{rung}" under [tune] in tav.toml'
+        for frames in range(shape.frames - 1, 0, -1):
+            if self._tune(1, self._with(shape, frames, shape.size), RUNGS[-1]).memory <= free:
+                return f"{frames} frames of {shape.size[0]}x{shape.size[1]} fit: set frames under [clip] in tav.toml"
+        least, (width, height) = self.parts.size_multiple, shape.size
+        while min(width, height) > least:
+            width, height = (max(least, side * 3 // 4 // least * least) for side in (width, height))
+            if self._tune(1, self._with(shape, 1, (width, height)), RUNGS[-1]).memory <= free:
+                return f"one frame of {width}x{height} fits: set frames and size under [clip] in tav.toml"
+        return "no setting of this base fits: close other programs, or use another device"
+
+    @staticmethod
+    def _with(shape: "Shape", frames: int, size: tuple[int, int]) -> "Shape":
+        from dataclasses import replace
+
+        return replace(shape, frames=frames, size=size)
+
+    def _coding(self, work: "Work", clips: int) -> float:
+        from tav.forecast import VAE_CHUNK
+
+        chunks = -(-self.shape.frames // VAE_CHUNK)
+        return clips * chunks * self._cost(self.shape, work)["flops"] / self._speed(work).flops
+
+    def _vae(self, work: "Work") -> int:
+        return self._now + self.weights["vae"] + self._cost(self.shape, work)["peak"] + self._speed(work).overhead
+
+    def _cost(self, shape: "Shape", work: "Work", rung: "Rung" = "none") -> dict[str, int]:
+        from tav.forecast import cost
+
+        name = self._name(work, shape, rung)
+        if name not in self.costs:
+            counted = cost(self.parts, shape, work, rung, self.kernels)
+            self.costs[name] = {"flops": counted.flops, "peak": counted.peak}
+        found: dict[str, int] = self.costs[name]
+        return found
+
+    def _speed(self, work: "Work") -> "Speed":
+        from tav.forecast import Speed, calibrate
+
+        name = self._name(work, self.shape)
+        if name not in self.speeds:
+            speed = calibrate(self.parts, self.shape, work, self.session.device, self.kernels)
+            self.speeds[name] = {"flops": speed.flops, "overhead": speed.overhead}
+        return Speed(**self.speeds[name])
+
+    @cached_property
+    def _now(self) -> int:
+        """Bytes this process holds already, on the device that computes."""
+        import torch
+
+        import tav.bases.load  # noqa: F401  (the libraries that any run loads count as held)
+        from tav.memory import resident
+
+        device = self.session.device
+        return torch.cuda.memory_allocated(device) if device.type == "cuda" else resident()
+
+    @cached_property
+    def _free(self) -> int:
+        from tav.memory import free_memory
+
+        return self._now + free_memory(self.session.device)
+
+    @property
+    def _latents(self) -> int:
+        width, height = (side // self.parts.vae_factor for side in self.shape.size)
+        return 4 * self.parts.latent_channels * self.shape.frames * width * height
+
+    @property
+    def _video(self) -> int:
+        return int(_MP4 * self.shape.frames * self.shape.size[0] * self.shape.size[1])
+
+    def _name(self, work: str, shape: "Shape", rung: str = "none") -> str:
+        """All that the value depends on."""
+        from tav.memory import processors
+
+        configs = (self.parts.unet.config, self.parts.vae.config)
+        base = _short_digest(json.dumps(configs, sort_keys=True, default=str))
+        facts: tuple[Any, ...] = (
+            processors(self.session.device),
+            self.session.precision,
+            base,
+            work,
+            rung,
+            shape.scope,
+        )
+        return " ".join(map(str, (*facts, shape.frame_attention, f"{shape.frames}f", "{}x{}".format(*shape.size))))
+
+
+def _short_digest(text: str) -> str:
+    import hashlib
+
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
