@@ -28,7 +28,7 @@ def frame_files(folder: Path) -> list[Path]:
     files = sorted((path for path in inside if not path.name.startswith(".")), key=lambda path: _natural(path.name))
     if not files:
         hint = "name the video file itself, or a folder of PNG, JPEG, WebP, BMP or TIFF pictures"
-        raise VideoError(f"the folder {one_line(folder)} has no frames in it", hint)
+        raise VideoError(f"{one_line(folder)} is a folder without pictures in it", hint)
     return files
 
 
