@@ -32,7 +32,10 @@ def _guessed_matrix(picture: Picture, displayed: tuple[int, int]) -> str:
 
 
 def _standard_light(picture: Picture) -> str:
-    """High dynamic range or wide colours to those of BT.709, in linear light."""
+    """High dynamic range or wide colours to those of BT.709, in linear light.
+
+    agamma=false: else the light of HLG is found channel by channel, and saturated colours come out too bright.
+    """
     hdr = picture.transfer in HDR_TRANSFERS
     given = {
         "tin": picture.transfer if hdr else "bt709",
@@ -41,6 +44,6 @@ def _standard_light(picture: Picture) -> str:
         "rin": "full" if picture.range == "pc" else "limited",
     }
     words = ":".join(f"{name}={value}" for name, value in given.items())
-    linear = f"zscale={words}:t=linear:npl={WHITE}:m=gbr:p=bt709:r=full,format=gbrpf32le"
+    linear = f"zscale={words}:t=linear:npl={WHITE}:agamma=false:m=gbr:p=bt709:r=full,format=gbrpf32le"
     pressed = f",tonemap=mobius:param=0.3:desat=0:peak={BRIGHTEST / WHITE:.4f}" if hdr else ""
-    return f"{linear}{pressed},zscale=tin=linear:t=bt709:npl={WHITE}:r=full"
+    return f"{linear}{pressed},zscale=tin=linear:t=bt709:npl={WHITE}:agamma=false:r=full"

@@ -2,6 +2,8 @@
 
 import re
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -32,10 +34,10 @@ def frame_files(folder: Path) -> list[Path]:
     return files
 
 
-def _natural(name: str) -> tuple[list[tuple[int, str]], str]:
+def _natural(name: str) -> tuple[list[tuple[int, int, str]], str]:
     """Numbers in a name count by value; names that differ only in leading zeros or capitals stay in a fixed order."""
     parts = re.findall(r"[0-9]+|[^0-9]+", name)
-    return [(int(part), "") if part[0] in "0123456789" else (-1, part.lower()) for part in parts], name
+    return [(0, int(part), "") if part[0] in "0123456789" else (1, 0, part.lower()) for part in parts], name
 
 
 def folder_size(files: list[Path]) -> tuple[int, int]:
@@ -52,7 +54,7 @@ def folder_size(files: list[Path]) -> tuple[int, int]:
 
 
 def _size(path: Path) -> tuple[int, int]:
-    with _open(path) as picture:
+    with _opened(path) as picture:
         turned = picture.getexif().get(_ORIENTATION) in _TURNED
         return (picture.height, picture.width) if turned else picture.size
 
@@ -71,12 +73,9 @@ def read_frames(files: list[Path], fitted: Fit) -> NDArray[np.uint8]:
 
 def read_picture(path: Path) -> Image.Image:
     """One frame as displayed, in RGB of 8 bits; transparency is shown on white."""
-    try:
-        with _open(path) as picture:
-            upright = ImageOps.exif_transpose(_eight_bits(picture))
-            front = upright.convert("RGBA" if upright.has_transparency_data else "RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise _damaged(path, error) from None
+    with _opened(path) as picture:
+        upright = ImageOps.exif_transpose(_eight_bits(picture))
+        front = upright.convert("RGBA" if upright.has_transparency_data else "RGB")
     if front.mode == "RGB":
         return front
     white = Image.new("RGBA", front.size, "white")
@@ -93,14 +92,13 @@ def _eight_bits(picture: Image.Image) -> Image.Image:
     return grey
 
 
-def _open(path: Path) -> Image.Image:
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """A picture of a known kind. Whatever Pillow finds wrong with it, now or later, becomes a VideoError."""
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), Image.open(path, formats=FORMATS) as picture:
             warnings.simplefilter("ignore")  # what Pillow thinks of a picture's metadata
-            return Image.open(path, formats=FORMATS)
+            yield picture
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise _damaged(path, error) from None
-
-
-def _damaged(path: Path, error: Exception) -> VideoError:
-    return VideoError(f"{one_line(path)} is no picture that can be read: {one_line(error)}", "mend it or take it out")
+        message = f"{one_line(path)} is no picture that can be read: {one_line(error)}"
+        raise VideoError(message, "mend it or take it out") from None

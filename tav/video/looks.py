@@ -85,7 +85,8 @@ def measure(frames: NDArray[np.uint8]) -> Steps:
     grey = np.stack([_small(frame) for frame in frames[: MOST_STEPS + 1]])
     before, after = grey[:-1], grey[1:]
     variation = _deviation(after)
-    differs, distance = _best_match(before, after, variation)
+    light = grey.mean((1, 2), keepdims=True)
+    differs, distance = _best_match(before - light[:-1], after - light[1:], variation)
     telling = variation > PLAIN
     found = telling & (differs < ALIKE * variation)
     share = np.where(telling.any((1, 2)), found.sum((1, 2)) / np.maximum(telling.sum((1, 2)), 1), 1.0)
@@ -109,7 +110,7 @@ def _means(pictures: Grey) -> Grey:
 
 
 def _deviation(pictures: Grey) -> Grey:
-    """The standard deviation in every block: a change of light does not count."""
+    """The standard deviation in every block."""
     deviation: Grey = np.sqrt(np.maximum(_means(pictures**2) - _means(pictures) ** 2, 0))
     return deviation
 
@@ -121,7 +122,7 @@ def _best_match(before: Grey, after: Grey, variation: Grey) -> tuple[Grey, Grey]
     places = [(y, x) for y in range(-REACH, REACH + 1) for x in range(-REACH, REACH + 1)]
     for y, x in sorted(places, key=lambda place: place[0] ** 2 + place[1] ** 2):
         window = padded[:, REACH + y : REACH + y + SIDE, REACH + x : REACH + x + SIDE]
-        differs = _deviation(after - window)
+        differs = np.sqrt(_means((after - window) ** 2))
         # A place farther off must be clearly better: noise alone does not move.
         better = differs < best - 0.02 * variation - 0.1
         best, distance = np.where(better, differs, best), np.where(better, np.float32(np.hypot(y, x)), distance)
