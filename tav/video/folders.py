@@ -83,7 +83,9 @@ def read_picture(path: Path) -> Image.Image:
 
 
 def _eight_bits(picture: Image.Image) -> Image.Image:
-    """Pillow cuts 16 bits of grey off at 255 unless they are scaled first."""
+    """Pillow cuts 16 bits of grey off at 255 unless they are scaled first. Raises ValueError for what has no range."""
+    if picture.mode == "F":
+        raise ValueError("its pixels are floating-point numbers")
     if not picture.mode.startswith("I"):
         return picture
     values = np.asarray(picture).astype(np.float64)
@@ -96,9 +98,10 @@ def _eight_bits(picture: Image.Image) -> Image.Image:
 def _opened(path: Path) -> Iterator[Image.Image]:
     """A picture of a known kind. Whatever Pillow finds wrong with it, now or later, becomes a VideoError."""
     try:
-        with warnings.catch_warnings(), Image.open(path, formats=FORMATS) as picture:
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what Pillow thinks of a picture's metadata
-            yield picture
+            with Image.open(path, formats=FORMATS) as picture:
+                yield picture
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         message = f"{one_line(path)} is no picture that can be read: {one_line(error)}"
         raise VideoError(message, "mend it or take it out") from None

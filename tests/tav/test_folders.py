@@ -138,6 +138,11 @@ def test_a_damaged_one_is_named(tmp_path: Path) -> None:
     assert "1.png is no picture that can be read" in refusal(tmp_path)
 
 
+def test_pixels_of_no_known_range_are_refused(tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((HEIGHT, WIDTH), np.float32)).save(tmp_path / "1.tif")
+    assert "floating-point" in refusal(tmp_path)
+
+
 def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
     (tmp_path / "words.txt").write_text("x")
     assert "is a folder without pictures in it" in refusal(tmp_path)
