@@ -24,9 +24,8 @@ def main() -> None:
     for cells in (COLUMNS, ("---",) * len(COLUMNS), *rows):
         sys.stdout.write(f"| {' | '.join(cells)} |\n")
     wrong = sum(row[-1] != "yes" for row in rows)
-    sys.stdout.write(
-        f"\n{len(rows)} clips, {len(rows) - wrong} right; of each, frames {_list(TAKEN)} were to be taken.\n"
-    )
+    asked = f"of each, frames {_list(TAKEN)} were asked for (the edit list hides 8 before them)"
+    sys.stdout.write(f"\n{len(rows)} clips, {len(rows) - wrong} right; {asked}.\n")
     sys.exit(bool(wrong))
 
 

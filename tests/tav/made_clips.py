@@ -233,6 +233,12 @@ def coloured(matrix: str, span: str, label: bool, size: tuple[int, int] = (WIDTH
     return make
 
 
+def large(path: Path) -> Made:
+    """Without a matrix: nothing is to be guessed."""
+    encode(path, drawn(COUNT, 1280, 720), "-c:v", "ffv1", "-pix_fmt", "bgr0")
+    return Made(drawn(COUNT, 1280, 720), regular(), RATE, exact=True)
+
+
 def interlaced(path: Path) -> Made:
     out = ["-c:v", "libx264", "-crf", "4", "-flags", "+ildct+ilme", "-vf", "setfield=tff", "-pix_fmt", "yuv444p"]
     encode(path, drawn(), *out)
@@ -307,6 +313,7 @@ ROSTER: dict[str, tuple[str, Maker]] = {
     "BT.601, full": (".mkv", coloured("bt601", "pc", True)),
     "small, unlabelled": (".mkv", coloured("bt601", "tv", False)),
     "large, unlabelled": (".mkv", coloured("bt709", "tv", False, (1280, 720))),
+    "large, RGB": (".mkv", large),
     "folder of PNG": ("", frame_folder),
 }
 

@@ -93,6 +93,15 @@ def test_high_dynamic_range_keeps_dark_light_and_true_colours(
     assert grey[-1, 0] >= 250
 
 
+@pytest.mark.parametrize("transfer", ["bt2020-10", "bt709"])
+def test_wide_colours_are_brought_to_those_of_a_common_display(tmp_path: Path, transfer: str) -> None:
+    shares = np.array([[1, 1, 1], [0.5, 0.5, 0.5], [1, 0, 0], [0, 1, 0], [0, 0, 1], [0.8, 0.3, 0.1], [0.1, 0.3, 0.8]])
+    light = shares**2.4  # that a display of BT.1886 makes of these signals
+    path = hdr_clip(tmp_path / "clip.mp4", light, transfer, lambda light: np.maximum(light, 0) ** (1 / 2.4))
+    frame = read_clip(path, ClipSettings(), (16 * len(light), 16)).frames[0]
+    assert (frame[8, 8::16] / 255) ** 2.4 == pytest.approx(light, abs=0.01)
+
+
 def test_an_unlabelled_ten_bit_clip_is_not_taken_for_high_dynamic_range(tmp_path: Path) -> None:
     out = ["-c:v", "ffv1", "-vf", "scale=out_color_matrix=bt601:out_range=tv,format=yuv444p10le"]
     made_clips.encode(tmp_path / "clip.mkv", made_clips.drawn(), *out)
