@@ -18,11 +18,11 @@ ALIKE = 0.5  # a block is found where what differs is less than this share of it
 MOST_STEPS = 256  # of a very long choice, only so many steps are looked at
 
 # Measured on clips of skiers, cars and drawn figures, joined, panned over and stood still (tests/tav/test_looks.py).
-FEW_FOUND = (
-    0.5  # of the blocks: below this, or moved farther than FAR, one frame does not tell where the next comes from
-)
+# A frame does not follow from the one before if fewer blocks are found than this, or many moved farther than FAR.
+FEW_FOUND = 0.5
 FAR = 0.12  # of the picture's side
-CUT = 0.5  # a step that finds less than this share of what its clip's usual step finds is a cut
+# A step is a cut if it finds less than this share of what so many steps before, or after, usually find.
+CUT, NEAR = 0.5, 3
 STILL = 5.0  # grey levels: noise changes blocks less than this
 DARK, BAR = 24, 0.03  # grey levels, share of a side: black bars
 
@@ -47,10 +47,19 @@ def judge(frames: NDArray[np.uint8]) -> Looks:
         return Looks((), True, False, bars(frames))
     steps = measure(frames)
     drift = measure(frames[[0, -1]]).changed.max()
-    usual = np.median(steps.found)
-    jumps = bool(usual < FEW_FOUND or np.median(steps.moved) > FAR)
-    cuts = () if jumps else tuple(int(step) + 1 for step in np.flatnonzero(steps.found < CUT * usual))
+    jumps = bool(np.median(steps.found) < FEW_FOUND or np.median(steps.moved) > FAR)
+    cuts = () if jumps else _cuts(steps.found)
     return Looks(cuts, bool(max(drift, steps.changed.max()) < STILL), jumps, bars(frames))
+
+
+def _cuts(found: NDArray[np.float64]) -> tuple[int, ...]:
+    """The numbers of the frames behind cuts; the scenes on both sides may be of different liveliness."""
+    cuts = []
+    for step, share in enumerate(found):
+        sides = found[max(0, step - NEAR) : step], found[step + 1 : step + 1 + NEAR]
+        if share < CUT * min((float(np.median(side)) for side in sides if len(side)), default=0.0):
+            cuts.append(step + 1)
+    return tuple(cuts)
 
 
 def bars(frames: NDArray[np.uint8]) -> tuple[float, float]:

@@ -71,6 +71,12 @@ def test_every_cut_is_found() -> None:
     assert judge(frames).cuts == (6, 12)
 
 
+def test_a_lively_scene_beside_a_quiet_one_is_not_cut_in_itself() -> None:
+    lively = pan(1, 0.1, 6)
+    lively[:, 30:70] = np.random.default_rng(0).integers(0, 256, (6, 40, SIZE, 3))
+    assert judge(np.concatenate([lively, pan(2, 0, 12)])).cuts == (6,)
+
+
 @pytest.mark.parametrize("noise", [0, 2, 6])
 def test_stillness_is_seen_through_noise(noise: int) -> None:
     grain = np.random.default_rng(0).normal(0, noise, (8, SIZE, SIZE, 3))
