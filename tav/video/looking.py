@@ -7,11 +7,19 @@ from pathlib import Path
 
 from tav.video.child import finish, from_file
 
-# Signs of a file that ends too early although ffmpeg itself is content with what it got.
-CUT_OFF = re.compile(r"partial file|ended prematurely|corrupt input packet|Truncating packet|error reading header")
+# Signs of a file that ends too early although ffmpeg itself is content with what it got. Names and titles, which say
+# anything, stand in lines of other levels.
+CUT_OFF = re.compile(
+    r"^(?:\[[^\]]+ @ \w+\] )*\[(?:warning|error|fatal)\] .*"
+    r"(?:partial file|ended prematurely|corrupt input packet|Truncating packet|error reading header)",
+    re.MULTILINE,
+)
 
-_FRAME = re.compile(r"showinfo.* fmt:(\S+) .*\bsar:(\d+)/(\d+) s:(\d+)x(\d+) i:(\w)")
-_COLOURS = re.compile(r"showinfo.* color_range:(\S+) color_space:(\S+) color_primaries:(\S+) color_trc:(\S+)")
+_SHOWN = r"^\[Parsed_showinfo_0 @ \w+\] \[info\] "
+_FRAME = re.compile(_SHOWN + r"n: .* fmt:(\S+) .*\bsar:(\d+)/(\d+) s:(\d+)x(\d+) i:(\w)", re.MULTILINE)
+_COLOURS = re.compile(
+    _SHOWN + r"color_range:(\S+) color_space:(\S+) color_primaries:(\S+) color_trc:(\S+)", re.MULTILINE
+)
 _SOUND = re.compile(r"^\[info\] +Stream #0:\d+(\[0x[0-9a-f]+\])?(\(\S+\))?: Audio: ", re.MULTILINE)
 _ALPHA_ASIDE = re.compile(r"^\[info\] +alpha_mode +: 1$", re.MULTILINE)
 # Codecs of which a packet is a frame, in containers that know every packet's time and where decoding can start.

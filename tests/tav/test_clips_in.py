@@ -10,7 +10,7 @@ from made_clips import ROSTER
 
 from tav.metrics import psnr
 from tav.settings import ClipSettings
-from tav.video import read_clip
+from tav.video import probe, read_clip
 
 
 @pytest.mark.parametrize("name", ROSTER)
@@ -40,6 +40,18 @@ def test_fields_of_two_times_are_not_woven(tmp_path: Path) -> None:
     for number, frame in enumerate(frames):
         wrong = np.abs(frame.astype(int) - fields[4 * number]).max(2) > 60
         assert wrong[9:15].sum() <= 8  # in the lines of the square, where weaving gets 3 x 16 pixels wrong
+
+
+@pytest.mark.parametrize(
+    "words", ["partial file", "File ended prematurely", "fmt:rgb24 sar:2/1 s:9x9 i:T", "Stream #0:1: Audio: aac"]
+)
+def test_names_and_titles_are_not_taken_for_what_ffmpeg_says(tmp_path: Path, words: str) -> None:
+    path = tmp_path / f"{words.replace('/', '-')}.mp4"
+    titled = f"x\n[error] {words}\n[Parsed_showinfo_0 @ 0x1] [info] n: 0 {words}\n[info]   {words}"
+    made_clips.encode(path, made_clips.drawn(), *made_clips.X264, "-metadata", f"title={titled}")
+    info = probe(path)
+    assert (info.width, info.height, info.num_frames, info.has_audio) == (64, 48, 12, False)
+    assert not info.picture.interlaced
 
 
 # --- high dynamic range: truth is light in cd/m2, by the formulas of SMPTE ST 2084 and ITU-R BT.2100
