@@ -1,5 +1,6 @@
 """The command line: global flags, the commands, and the one door that every error goes through."""
 
+import io
 import os
 import sys
 import time
@@ -74,6 +75,9 @@ def main() -> None:
     """Entry point of `tav`."""
     # Waiting threads that spin make torch several times slower where cores are shared; read once, when it is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Names that are no UTF-8 go out as the bytes they are.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")
     sys.exit(run(sys.argv[1:]))
 
 

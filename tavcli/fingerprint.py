@@ -24,5 +24,9 @@ def digest_cache() -> Path:
 
 
 def digest(path: Path) -> str:
-    """sha256 (hex) of a file."""
+    """sha256 (hex) of a file, or of a folder's frames, by their order and content."""
+    if path.is_dir():
+        from tav.video import frame_files
+
+        return key("frames", {"files": [file_digest(file, digest_cache()) for file in frame_files(path)]})
     return file_digest(path, digest_cache())

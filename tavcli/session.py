@@ -73,9 +73,9 @@ class Session:
 
     @property
     def source(self) -> Path:
-        """The clip in the workspace. Raises SettingsError when it is gone."""
+        """The clip in the workspace, a file or a folder of frames. Raises SettingsError when it is gone."""
         path = self.workspace.folder / self.settings.clip.source
-        if not path.is_file():
+        if not (path.is_file() or path.is_dir()):
             raise SettingsError(f"the workspace's clip {path.name} is gone", "put it back, or make a new workspace")
         return path
 

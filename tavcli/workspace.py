@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from tavcli.data import templates
 from tavcli.settings import Layer, read_toml
 
 SETTINGS = "tav.toml"
+SHEET = "frames.png"
 
 
 @dataclass(frozen=True)
@@ -101,10 +103,10 @@ def refuse_taken(folder: Path) -> None:
         raise SettingsError(f"{folder} is already there", "name another folder: tav init CLIP FOLDER")
 
 
-def create(folder: Path, clip: Path, values: Layer) -> Workspace:
+def create(folder: Path, clip: Path, values: Layer, draw: Callable[[Path], object] | None = None) -> Workspace:
     """Make a workspace at `folder` (which must not exist, or be empty) with a copy of `clip` and `values` as settings.
 
-    It appears whole or not at all.
+    `draw(path)` writes the sheet of what was taken. The workspace appears whole or not at all.
     """
     folder = folder.resolve()
     refuse_taken(folder)
@@ -113,11 +115,25 @@ def create(folder: Path, clip: Path, values: Layer) -> Workspace:
     shutil.rmtree(building, ignore_errors=True)
     try:
         building.mkdir(parents=True)
-        shutil.copyfile(clip, building / values["clip"]["source"])
+        _copy(clip, building / values["clip"]["source"])
         shutil.copyfile(templates() / "workspace" / "README.md", building / "README.md")
         shutil.copyfile(templates() / "workspace" / SETTINGS, building / SETTINGS)
         Workspace(building).remember(values)
+        if draw is not None:
+            draw(building / SHEET)
         building.replace(folder)
     finally:
         shutil.rmtree(building, ignore_errors=True)
     return Workspace(folder.resolve())
+
+
+def _copy(clip: Path, target: Path) -> None:
+    """Copy a file, or the frames of a folder."""
+    if not clip.is_dir():
+        shutil.copyfile(clip, target)
+        return
+    from tav.video import frame_files
+
+    target.mkdir()
+    for frame in frame_files(clip):
+        shutil.copyfile(frame, target / frame.name)

@@ -2,6 +2,8 @@
 
 from tav.video.choosing import FrameChoice, choose_frames
 from tav.video.fitting import Fit, Rectangle, fit
+from tav.video.folders import frame_files
+from tav.video.looks import Looks, judge
 from tav.video.probing import ClipInfo, probe
 from tav.video.reading import Clip, read_clip
 from tav.video.sheet import contact_sheet
@@ -12,11 +14,14 @@ __all__ = [
     "ClipInfo",
     "Fit",
     "FrameChoice",
+    "Looks",
     "Rectangle",
     "check_recipe",
     "choose_frames",
     "contact_sheet",
     "fit",
+    "frame_files",
+    "judge",
     "probe",
     "read_clip",
     "read_recipe",

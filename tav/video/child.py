@@ -14,7 +14,7 @@ from tav.errors import VideoError
 # ffmpeg also "plays" text files, playlists and scripts, which may name other files or hosts: only real containers pass.
 FORMATS = (
     "mov,matroska,webm,avi,gif,mpeg,mpegts,ogg,flv,asf,ivf,mxf,dv,nut,h264,hevc,av1,obu,m4v,mjpeg,mpegvideo,"
-    "apng,webp_anim,png_pipe,jpeg_pipe,webp_pipe,bmp_pipe,tiff_pipe"
+    "rm,wtv,yuv4mpegpipe,jpegxl_anim,apng,webp_anim,png_pipe,jpeg_pipe,webp_pipe,bmp_pipe,tiff_pipe"
 )
 
 

@@ -34,6 +34,16 @@ class Fit:
     window: Rectangle
     content: Rectangle
 
+    @property
+    def cut_off(self) -> tuple[float, float]:
+        """Shares of the clip's width and height that are not seen."""
+        return 1 - self.window.width / self.scaled[0], 1 - self.window.height / self.scaled[1]
+
+    @property
+    def barred(self) -> float:
+        """Share of the network's picture that is black bars."""
+        return 1 - self.content.width * self.content.height / (self.size[0] * self.size[1])
+
 
 def fit(width: int, height: int, size: tuple[int, int], mode: Literal["crop", "letterbox"]) -> Fit:
     """Fit a clip of `width` x `height` (as displayed) into `size` (width, height): cover it and crop, or add bars."""

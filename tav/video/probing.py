@@ -1,28 +1,33 @@
-"""What is in a clip: its size and real timestamps, found by decoding every frame once."""
+"""What is in a clip: its size and real timestamps, exact, and without decoding more than is needed to be sure of it."""
 
-import re
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 from tav.errors import VideoError
-from tav.video.child import finish, from_file, one_line
+from tav.video.child import finish, one_line
+from tav.video.folders import PICTURES_PER_SECOND, folder_size, frame_files
+from tav.video.looking import CUT_OFF, PLAIN, Look, Packets, Picture, look, parse_rows
 
-# Signs of a file that ends too early although ffmpeg itself is content with what it got.
-CUT_OFF = re.compile(r"partial file|ended prematurely|corrupt input packet|Truncating packet|error reading header")
+# A clip of up to so many frames is decoded whole when it is probed: that is quick, and finds any damage at once.
+SHORT = 300
 
 
 @dataclass(frozen=True)
 class ClipInfo:
     """A decodable clip. `width` and `height` are as displayed: rotated, with square pixels.
 
-    `timestamps` are seconds since the first frame; `fps` is the average rate.
+    `timestamps` are seconds since the first frame; `fps` is the average rate. `packets` is set for a long clip, of
+    which only the beginning was decoded.
     """
 
     width: int
     height: int
     timestamps: tuple[float, ...]
     fps: Fraction
+    has_audio: bool = False
+    picture: Picture = PLAIN
+    packets: Packets | None = None
 
     @property
     def num_frames(self) -> int:
@@ -30,44 +35,59 @@ class ClipInfo:
 
 
 def probe(path: Path) -> ClipInfo:
-    """Decode `path` once and describe it. Raises VideoError if any part of it cannot be decoded."""
-    source = from_file(path)
+    """Describe the clip at `path`, a video or a folder of frames.
+
+    Raises VideoError for what is no clip, for a file that is cut off, and for a short one (up to SHORT frames, or of a
+    kind whose packets do not tell its frames) of which any part cannot be decoded. Of a long one, `read_clip` decodes
+    what it takes.
+    """
+    if path.is_dir():
+        return _probe_folder(path)
+    seen = look(path)
+    if seen is None or seen.packets is None or len(seen.packets.ticks) <= SHORT:
+        return probe_whole(path, seen)
+    packets = seen.packets
+    rate = _average_rate(packets.ticks, packets.tick, packets.last_duration)
+    return _info(seen, packets.ticks, packets.tick, rate, packets)
+
+
+def probe_whole(path: Path, seen: Look | None) -> ClipInfo:
+    """Decode every frame of `path`; `seen` is the first look into it. Raises VideoError if any part is damaged."""
+    picture = seen.picture if seen else PLAIN
+    header, rows = decode_rows(path, picture)
+    if seen is None:
+        raise VideoError(f"{one_line(path)} cannot be looked into", "convert it to MP4 first")
+    if len({row[4] for row in rows}) > 1:
+        raise VideoError(f"{one_line(path)} changes its size on the way", "convert it to one size first")
+    ticks, tick = tuple(int(row[2]) for row in rows), Fraction(header["tb 0"])
+    return _info(seen, ticks, tick, _average_rate(ticks, tick, int(rows[-1][3])), None)
+
+
+def decode_rows(path: Path, picture: Picture) -> tuple[dict[str, str], list[list[str]]]:
+    """What `parse_rows` tells of every decoded frame. Raises VideoError if one cannot be decoded, or at none."""
     # V leaves out cover pictures. Without enc_time_base, timestamps would be rounded to the average frame rate.
     exact = ["-map", "0:V:0", "-fps_mode", "passthrough", "-enc_time_base:v", "demux"]
-    done = finish(["-xerror", *source, *exact, "-f", "framecrc", "-"])
+    done = finish(["-xerror", *picture.reading(path), *exact, "-f", "framecrc", "-"])
     log = done.stderr.decode(errors="replace")
-    header, rows = _parse(done.stdout.decode(errors="replace"))
+    header, rows = parse_rows(done.stdout.decode(errors="replace"))
     if done.returncode != 0 or not rows or CUT_OFF.search(log):
         raise _refusal(path, log, len(rows))
-    return _info(header, rows)
+    return header, rows
 
 
-def _parse(framecrc: str) -> tuple[dict[str, str], list[list[str]]]:
-    """Header values by name, and per frame: stream, dts, pts, duration, size, checksum."""
-    lines = framecrc.splitlines()
-    header = dict(line[1:].split(": ", 1) for line in lines if line.startswith("#") and ": " in line)
-    return header, [line.replace(" ", "").split(",") for line in lines if line and not line.startswith("#")]
+def _info(seen: Look, ticks: tuple[int, ...], tick: Fraction, rate: Fraction, packets: Packets | None) -> ClipInfo:
+    timestamps = tuple(float((t - ticks[0]) * tick) for t in ticks)
+    return ClipInfo(seen.width, seen.height, timestamps, rate, seen.has_audio, seen.picture, packets)
 
 
-def _info(header: dict[str, str], rows: list[list[str]]) -> ClipInfo:
-    width, height = map(int, header["dimensions 0"].split("x"))
-    tick = Fraction(header["tb 0"])
-    ticks = [int(row[2]) for row in rows]
-    return ClipInfo(
-        width=max(1, round(width * _pixel_aspect(header["sar 0"]))),
-        height=height,
-        timestamps=tuple(float((t - ticks[0]) * tick) for t in ticks),
-        fps=_average_rate(ticks, tick, int(rows[-1][3])),
-    )
+def _probe_folder(path: Path) -> ClipInfo:
+    files = frame_files(path)
+    width, height = folder_size(files)
+    timestamps = tuple(number / PICTURES_PER_SECOND for number in range(len(files)))
+    return ClipInfo(width, height, timestamps, Fraction(PICTURES_PER_SECOND))
 
 
-def _pixel_aspect(text: str) -> Fraction:
-    """Width over height of one pixel; `0/1` means unknown, so square."""
-    over, under = map(int, text.split("/"))
-    return Fraction(over, under) if over > 0 and under > 0 else Fraction(1)
-
-
-def _average_rate(ticks: list[int], tick: Fraction, last_duration: int) -> Fraction:
+def _average_rate(ticks: tuple[int, ...], tick: Fraction, last_duration: int) -> Fraction:
     """Frames a second over the whole clip, as exact as the container's `tick` (seconds) allows."""
     intervals, span = len(ticks) - 1, (ticks[-1] - ticks[0]) * tick
     if span <= 0:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tav.atomic import replacing
 from tav.errors import VideoError
 from tav.video.child import finish, from_file, one_line, writing_to
-from tav.video.reading import SCALER
+from tav.video.colours import SCALER
 
 LONGEST_RECIPE = 100_000  # characters; Linux refuses one argument above 128 KiB
 

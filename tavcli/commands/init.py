@@ -9,16 +9,19 @@ import typer
 from tav.bases.embedded import EMBEDDED
 from tav.errors import SettingsError
 from tav.settings import ClipSettings, parse
+from tavcli.commands.taken import draw, in_words, warnings
 from tavcli.commands.texts import warn_of_cut_text, warn_of_unknown_words
 from tavcli.console import Talk, short
 from tavcli.options import Options
 from tavcli.settings import Layer, in_force, merge, preset_layer, without_none
-from tavcli.workspace import create, refuse_taken
+from tavcli.workspace import SHEET, create, refuse_taken
+
+LONGEST_NAME = 60  # characters: up to 240 bytes, and tav's own names put a few more to it
 
 
 def init(
     context: typer.Context,
-    clip: Annotated[Path, typer.Argument(help="The video.")],
+    clip: Annotated[Path, typer.Argument(help="The video, or a folder of its frames.")],
     folder: Annotated[Path | None, typer.Argument(help="The workspace to make; the clip's name if left out.")] = None,
     caption: Annotated[str | None, typer.Option(help="What the clip shows, in a sentence.")] = None,
     base: Annotated[
@@ -47,19 +50,24 @@ def init(
         "base": _base(base),
         "preset": preset,
         **options.flags(),
-        "clip": {"source": f"source{clip.suffix.lower()}"},
+        "clip": {"source": _source_name(clip)},
     }
     facts = _take(clip, values, preset, flags)
+    taken = facts.pop("taken")
     values["caption"] = caption if caption is not None else _ask_caption(options)
     parts = facts.pop("parts")
     in_force(without_none(values), {}, parts.recommendation)
     warn_of_cut_text(parts, talk, [values["caption"]])
     warn_of_unknown_words(parts, talk, [values["caption"]])
     if not options.dry_run:
-        create(target, clip, without_none(values))
+        create(target, clip, without_none(values), lambda path: draw(path, taken))
     for line in facts.pop("said"):
         talk.say(line)
+    for line in facts["warnings"]:
+        talk.warn(line)
     if not options.dry_run:
+        facts["sheet"] = str(target.resolve() / SHEET)
+        talk.say(f"what was taken, as a sheet: {short(target.resolve() / SHEET)}")
         talk.say(f'workspace {short(target.resolve())}; next: tav tune, or at once: tav edit "a new caption"')
     result = {"workspace": str(target.resolve()), "caption": values["caption"], "base": values["base"], **facts}
     talk.result(result, [] if options.dry_run else [str(target)])
@@ -70,28 +78,28 @@ def _take(clip: Path, values: dict[str, Any], preset: str | None, flags: Layer) 
     from tav.bases.catalog import resolve
     from tav.bases.parts import inspect_base
     from tav.bases.sizes import check_size, fitting_size
-    from tav.video import choose_frames, probe, read_clip
+    from tav.video import choose_frames, fit, judge, probe, read_clip
 
     clip_layer = merge(preset_layer(preset), {"clip": flags}).get("clip", {})
     settings = parse(ClipSettings, clip_layer, "clip settings")
     info = probe(clip)
-    choice = choose_frames(info, settings)
+    choose_frames(info, settings)
     parts = inspect_base(resolve(values["base"]))
     size = settings.size or fitting_size(parts, info.width / info.height)
     check_size(parts, *size)
-    read_clip(clip, settings, size, info)
-    rate = {"fps": settings.fps} if settings.fps is not None else {"stride": choice.stride}
-    taken = {"start": settings.start, "frames": len(choice.indices), **rate, "size": list(size), "fit": settings.fit}
+    read = read_clip(clip, settings, size, info)
+    stride = choose_frames(read.info, settings).stride
+    rate = {"fps": settings.fps} if settings.fps is not None else {"stride": stride}
+    taken = {"start": settings.start, "frames": len(read.indices), **rate, "size": list(size), "fit": settings.fit}
     values["clip"] |= taken
-    said = [
-        f"clip: {info.width}x{info.height}, {len(info.timestamps)} frames, {float(info.fps):.4g} a second",
-        f"taken: {len(choice.indices)} frames from {settings.start:g} s, "
-        + (f"every {_ordinal(choice.stride)}" if settings.fps is None else f"{settings.fps:g} a second")
-        + f", at {size[0]}x{size[1]} ({settings.fit}); the result plays at {float(choice.fps):.4g} a second",
+    said = in_words(read, fit(read.info.width, read.info.height, size, settings.fit), settings, stride)
+    said.append(
         f"base: {values['base']}"
-        + (" (embedded drawing base; for photographs choose one with --base)" if values["base"] == EMBEDDED else ""),
-    ]
-    return {**taken, "output_fps": float(choice.fps), "said": said, "parts": parts}
+        + (" (embedded drawing base; for photographs choose one with --base)" if values["base"] == EMBEDDED else "")
+    )
+    warned = warnings(read, judge(read.content.cut(read.frames)), clip.is_dir())
+    facts = {"output_fps": float(read.fps), "sound": read.info.has_audio, "warnings": warned}
+    return {**taken, **facts, "said": said, "parts": parts, "taken": read}
 
 
 def _base(given: str | None) -> str:
@@ -111,8 +119,16 @@ def _ask_caption(options: Options) -> str:
 
 
 def _folder_name(clip: Path) -> str:
-    """The clip's name without its ending; never the clip itself."""
-    return clip.stem if clip.suffix else f"{clip.name}-tav"
+    """The clip's name without its ending, and not too long to build on; never the clip itself."""
+    if clip.suffix and not clip.is_dir():
+        return clip.stem[:LONGEST_NAME].rstrip()
+    return f"{(clip.resolve() if clip.is_dir() else clip).name[:LONGEST_NAME].rstrip()}-tav"
+
+
+def _source_name(clip: Path) -> str:
+    """What the copy of the clip is called: `source`, with its ending if that is an ordinary one."""
+    ordinary = clip.suffix.isascii() and clip.suffix[1:].isalnum() and len(clip.suffix) <= 8
+    return f"source{clip.suffix.lower()}" if ordinary and not clip.is_dir() else "source"
 
 
 def _stride(text: str | None) -> int | str | None:
@@ -126,9 +142,3 @@ def _size(text: str | None) -> list[int] | None:
     if not (width.isdecimal() and height.isdecimal()):
         raise SettingsError(f"--size {text}: a size is WIDTHxHEIGHT", "for instance --size 512x512")
     return [int(width), int(height)]
-
-
-def _ordinal(number: int | None) -> str:
-    if number in (None, 1):
-        return "frame"
-    return {2: "2nd frame", 3: "3rd frame"}.get(number, f"{number}th frame")
