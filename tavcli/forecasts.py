@@ -1,5 +1,6 @@
 """What each stage of a workspace will need on this device: memory, disk and time, said before any weight loads."""
 
+import bisect
 import json
 import shutil
 import statistics
@@ -163,15 +164,23 @@ class Forecaster:
             for rung in RUNGS:
                 if self._tune(1, shape, rung).memory <= free:
                     return f'it fits with recompute = "{rung}" under [tune] in tav.toml'
-        for frames in range(shape.frames - 1, 0, -1):
-            if self._tune(1, self._with(shape, frames, shape.size), RUNGS[-1]).memory <= free:
-                return f"{frames} frames of {shape.size[0]}x{shape.size[1]} fit: set frames under [clip] in tav.toml"
+        if frames := self._most_frames(shape):
+            return f"{frames} frames of {shape.size[0]}x{shape.size[1]} fit: set frames under [clip] in tav.toml"
         least, (width, height) = self.parts.size_multiple, shape.size
         while min(width, height) > least:
             width, height = (max(least, side * 3 // 4 // least * least) for side in (width, height))
             if self._tune(1, self._with(shape, 1, (width, height)), RUNGS[-1]).memory <= free:
                 return f"one frame of {width}x{height} fits: set frames and size under [clip] in tav.toml"
         return "no setting of this base fits: close other programs, or use another device"
+
+    def _most_frames(self, shape: "Shape") -> int:
+        """How many frames of this size fit with everything recomputed, fewer than there are; 0 if not even one."""
+        from tav.nets.recompute import RUNGS
+
+        def is_too_much(frames: int) -> bool:
+            return self._tune(1, self._with(shape, frames, shape.size), RUNGS[-1]).memory > self._free
+
+        return bisect.bisect_left(range(1, shape.frames), True, key=is_too_much)
 
     @staticmethod
     def _with(shape: "Shape", frames: int, size: tuple[int, int]) -> "Shape":

@@ -68,7 +68,8 @@ def measured(q: Tensor, k: Tensor, v: Tensor, learns: bool) -> Kernel:
     entries = max(1, min(q.shape[0], _MEASURED_WEIGHTS * q.element_size() * q.shape[0] // weights_of(q, k)))
     like = [torch.randn_like(x[:entries]).requires_grad_(learns) for x in (q.detach(), k.detach(), v.detach())]
     seconds: dict[Kernel, list[float]] = {"fused": [], "classic": []}
-    with torch.enable_grad() if learns else torch.no_grad():
+    # Hooks of its own: those of a recomputed block must not see what is kept here.
+    with torch.set_grad_enabled(learns), torch.autograd.graph.saved_tensors_hooks(lambda x: x, lambda x: x):
         for _ in range(_RUNS + 1):
             for name in seconds:
                 seconds[name].append(_timed(_KERNELS[name], like, learns))

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from tav.nets import kernels
 from tav.nets.kernels import Kernels, weights_of
@@ -87,3 +88,12 @@ def test_measuring_tells_a_slow_kernel_from_a_fast_one(
         with monkeypatch.context() as patched:
             patched.setitem(kernels._KERNELS, name, slow)
             assert kernels.measured(*inputs, learns) != name
+
+
+def test_measuring_inside_a_recomputed_block_changes_nothing_there(randn: Callable[..., Tensor]) -> None:
+    inputs, one = qkv(SHAPES[1], randn), Kernels()
+    one.choices = {}
+    found = gradients(lambda *x: checkpoint(one.attend, *x, use_reentrant=False), inputs)
+    assert list(one.choices)
+    for actual, expected in zip(found, gradients(one.attend, inputs), strict=True):
+        assert torch.equal(actual, expected)

@@ -1,0 +1,138 @@
+"""Memory, disk and time are said first; what does not fit is refused with the nearest setting that does."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from tav import memory
+from tav.errors import DeviceMemoryError, TavError
+from tavcli.forecasts import Forecaster, Stopwatch
+from tavcli.session import Session
+from tavcli.workspace import Workspace
+
+Call = Callable[..., Any]
+
+
+@pytest.fixture
+def free(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """`free(bytes)`: the device has this much left."""
+
+    def leave(most: float) -> None:
+        monkeypatch.setattr(memory, "free_memory", lambda _: int(most))
+
+    return leave
+
+
+def forecaster(folder: Path) -> Forecaster:
+    return Forecaster(Session(Workspace(folder), {}))
+
+
+def test_a_dry_run_says_what_every_stage_needs_and_does_nothing(initial: Path, done: Call, snapshot: Call) -> None:
+    before = snapshot(initial)
+    plan = done(initial, "edit", "a cat", "--dry-run", "--json").json()
+    assert [row["stage"] for row in plan] == ["tune", "invert", "edit"]
+    for row in plan:
+        assert row["memory"] > 50e6  # torch alone is more
+        assert row["free_memory"] > row["memory"]
+        assert row["disk"] > 0
+        assert row["seconds"] >= 0
+    assert snapshot(initial) == before
+    text = done(initial, "edit", "a cat", "--dry-run").out
+    assert "MB" in text
+
+
+def test_more_steps_take_more_time_and_more_frames_more_memory(initial: Path) -> None:
+    few = forecaster(initial)
+    assert few.tune(60).seconds > 5 * few.tune(6).seconds
+    assert few.edit(10, 3, guided=True).seconds > 3 * few.edit(10, 1, guided=False).seconds
+    one = forecaster(initial)
+    large = one._with(one.shape, 16, (64, 64))
+    assert one._tune(1, large, "none").memory > one._tune(1, one.shape, "none").memory
+
+
+def test_the_rung_follows_the_free_memory(initial: Path, free: Callable[[float], None]) -> None:
+    one = forecaster(initial)
+    large = one._with(one.shape, 32, (128, 128))
+    one.__dict__["shape"] = large
+    needs = {rung: one._tune(1, large, rung).memory - one._now for rung in ("none", "feed-forward", "blocks", "all")}
+    for rung, need in needs.items():
+        free(one._now / 9 + 1.12 * need)  # a tenth is left to others
+        one.__dict__.pop("_free", None)
+        assert one.tune(1).rung == rung
+
+
+def test_what_does_not_fit_is_refused_before_weights_load(
+    initial: Path, copy_of: Call, free: Callable[[float], None], tav: Call, snapshot: Call
+) -> None:
+    folder = copy_of(initial)
+    free(1000)
+    before = snapshot(folder)
+    for command in (["tune"], ["tune", "--fresh"]):
+        said = tav(folder, *command)
+        assert said.code == 1
+        assert "needs about" in said.err
+        assert len(said.err.strip().splitlines()) <= 3
+        assert "loading" not in said.err
+    assert snapshot(folder) == before
+
+
+def test_the_nearest_setting_that_fits_is_named_and_is_the_nearest(
+    initial: Path, free: Callable[[float], None]
+) -> None:
+    one = forecaster(initial)
+    one.__dict__["shape"] = one._with(one.shape, 40, (64, 64))
+    needs = {frames: one._tune(1, one._with(one.shape, frames, (64, 64)), "all").memory for frames in (30, 31)}
+    assert needs[30] < needs[31]
+    free(needs[31] - one._now - 1)
+    one.__dict__.pop("_free", None)
+    with pytest.raises(DeviceMemoryError) as refused:
+        one.fitting("tuning", one.tune(1))
+    assert "30 frames of 64x64 fit" in refused.value.hint
+
+
+class Usage(NamedTuple):
+    total: int
+    used: int
+    free: int
+
+
+def test_a_disk_that_is_too_small_is_refused(initial: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = forecaster(initial)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(1000, 990, 10))
+    with pytest.raises(TavError, match="the disk has 10 B free"):
+        one.fitting("tuning", one.tune(1))
+
+
+def test_a_real_run_is_remembered(initial: Path, copy_of: Call, done: Call, settle: Call) -> None:
+    folder = copy_of(initial)
+    settle(folder, {"tune": {"steps": 9, "recompute": "blocks"}})
+    done(folder, "tune", "--fresh")
+    one = forecaster(folder)
+    name = one._name("learn", one.shape, "blocks")
+    assert one.tune(1000).seconds == pytest.approx(1000 * one.steps[name], rel=0.1)
+
+
+def test_a_stopwatch_leaves_out_what_its_consumer_does() -> None:
+    def events() -> Iterator[int]:
+        yield from range(6)
+
+    watch = Stopwatch()
+    seen = []
+    for event in watch.watch(events()):
+        seen.append(event)
+        sum(range(200_000))
+    assert seen == list(range(6))
+    assert watch.typical is not None
+    assert watch.typical < 1e-3
+
+
+def test_the_start_of_a_run_says_what_it_needs(initial: Path, copy_of: Call, done: Call) -> None:
+    folder = copy_of(initial)
+    shutil.rmtree(folder / "tuned", ignore_errors=True)
+    said = done(folder, "tune", "--json")
+    assert "tuning: about" in said.err
+    assert json.loads(said.out)["stage"] == "tuned"
