@@ -6,6 +6,7 @@ long loops are saved every minute or 50 steps and when the user stops, so that t
 
 import json
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,13 +105,11 @@ def _resume(stage: Stage, tuning: "Tuning") -> Generator[RunEvent, None, list[st
     """Load the furthest state of this run, or of the same run with fewer steps; returns the log up to there."""
     from tav.checkpoint import read_tensors
 
-    try:
+    with _fresh_helps():
         folder = _furthest(stage)
         if folder is None:
             return []
         tuning.load_state(read_tensors(folder / STATE, "state")[0])
-    except CheckpointError as error:
-        raise CheckpointError(error.message, "`tav tune --fresh` starts again from step 0") from None
     yield Note(f"going on from step {tuning.step} of tuned/{folder.name}")
     log = folder / LOG
     return log.read_text(encoding="utf-8").splitlines(keepends=True)[: tuning.step] if log.is_file() else []
@@ -120,8 +119,17 @@ def done(stage: Stage) -> int:
     """Steps that an interrupted or shorter run has done already."""
     from tav.checkpoint import read_provenance
 
-    folder = _furthest(stage)
-    return 0 if folder is None else int(read_provenance(folder / STATE, "state").get("step", 0))
+    with _fresh_helps():
+        folder = _furthest(stage)
+        return 0 if folder is None else int(read_provenance(folder / STATE, "state").get("step", 0))
+
+
+@contextmanager
+def _fresh_helps() -> Iterator[None]:
+    try:
+        yield
+    except CheckpointError as error:
+        raise CheckpointError(error.message, "`tav tune --fresh` starts again from step 0") from None
 
 
 def _furthest(stage: Stage) -> Path | None:
