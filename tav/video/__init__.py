@@ -2,6 +2,7 @@
 
 from tav.video.choosing import FrameChoice, choose_frames
 from tav.video.fitting import Fit, Rectangle, fit
+from tav.video.pictures import resized
 from tav.video.probing import ClipInfo, probe
 from tav.video.reading import Clip, read_clip
 from tav.video.recipes import check_recipe, read_recipe
@@ -26,5 +27,6 @@ __all__ = [
     "probe",
     "read_clip",
     "read_recipe",
+    "resized",
     "write_video",
 ]

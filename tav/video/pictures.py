@@ -3,12 +3,14 @@
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
@@ -21,6 +23,11 @@ from tav.video.tags import as_xmp
 
 _OURS = re.compile(r"\d{5}\.png|recipe\.toml")
 SHORTEST_WEBP = 10  # ms: browsers show a shorter frame for ten times as long
+
+
+def resized(frames: Iterable[NDArray[np.uint8]], size: tuple[int, int]) -> Iterator[NDArray[np.uint8]]:
+    """Each frame (h, w, 3) at `size` (width, height), by Lanczos, when it is asked for: large ones need much memory."""
+    return (np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.LANCZOS)) for frame in frames)
 
 
 def write_webp(path: Path, frames: Frames, rate: Fraction, text: str | None, _: Path | None, failure: str) -> None:
@@ -72,10 +79,12 @@ def check_folder(folder: Path) -> None:
     if not folder.exists():
         return
     if not folder.is_dir():
-        raise VideoError(f"{one_line(folder)} is a file without an ending", "name a folder, or a file such as x.mp4")
+        raise VideoError(
+            f"{one_line(folder)} is a file that is no folder", "name a folder, or a file with an ending such as .mp4"
+        )
     names = [path.name for path in folder.iterdir()]
     if names and not (all(map(_OURS.fullmatch, names)) and read_recipe(folder) is not None):
-        raise VideoError(f"{one_line(folder)} holds other files", "name a new folder, or an empty one")
+        raise VideoError(f"{one_line(folder)} is a folder that holds other files", "name a new folder, or an empty one")
 
 
 @contextmanager
