@@ -4,12 +4,13 @@ import contextlib
 import json
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import tav
 from tav.atomic import remove_leftovers, write_text
-from tav.errors import TavError
+from tav.errors import TavError, VideoError
 from tav.events import LessAtOnce, SampleStep
 from tav.settings import SampleSettings
 from tavcli import edits
@@ -143,8 +144,28 @@ def _finish(session: Session, one: Edit, latents: "Tensor", seconds: float) -> I
     source = session.source_frames
     contact_sheet(one.sheet, [(recipe["caption"], source), (recipe["prompt"], frames)])
     write_text(one.folder / "made.json", json.dumps(_made(session, seconds), indent=1))
-    write_video(one.video, frames, session.clip.fps, recipe)
+    with contextlib.ExitStack() as held:
+        sound = yield from _sound(session, one, held)
+        write_video(one.video, frames, session.clip.fps, recipe, sound)
     one.partial.unlink(missing_ok=True)
+
+
+def _sound(session: Session, one: Edit, held: contextlib.ExitStack) -> "Generator[RunEvent, None, Path | None]":
+    """The clip's sound for just these frames, there until `held` is closed; None, and said, where it cannot be kept."""
+    from tav.video import cut_sound, has_sound, in_step
+
+    clip = session.clip
+    times = [clip.info.timestamps[index] for index in clip.indices]
+    if not has_sound(session.source):
+        return None
+    if not in_step(times, clip.fps):
+        yield Note(f"edit {one.number} has no sound: at an even rate its frames are not in step with the clip's")
+        return None
+    try:
+        return held.enter_context(cut_sound(session.source, times[0], float(len(times) / clip.fps)))
+    except VideoError as error:
+        yield Note(f"edit {one.number} has no sound: {error.message}", warning=True)
+        return None
 
 
 def _made(session: Session, seconds: float) -> dict[str, Any]:

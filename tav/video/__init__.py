@@ -4,10 +4,13 @@ from tav.video.choosing import FrameChoice, choose_frames
 from tav.video.fitting import Fit, Rectangle, fit
 from tav.video.folders import frame_files
 from tav.video.looks import Looks, judge
+from tav.video.pictures import resized
 from tav.video.probing import ClipInfo, probe
 from tav.video.reading import Clip, read_clip
+from tav.video.recipes import check_recipe, read_recipe
 from tav.video.sheet import contact_sheet
-from tav.video.writing import check_recipe, read_recipe, write_video
+from tav.video.sound import cut_sound, has_sound, in_step
+from tav.video.writing import check_output, write_video
 
 __all__ = [
     "Clip",
@@ -16,14 +19,19 @@ __all__ = [
     "FrameChoice",
     "Looks",
     "Rectangle",
+    "check_output",
     "check_recipe",
     "choose_frames",
     "contact_sheet",
+    "cut_sound",
     "fit",
     "frame_files",
+    "has_sound",
+    "in_step",
     "judge",
     "probe",
     "read_clip",
     "read_recipe",
+    "resized",
     "write_video",
 ]

@@ -1,8 +1,7 @@
-"""From frames to an MP4 that plays everywhere, with the recipe that made it inside."""
+"""From frames to a file that plays, with the recipe that made it inside; the ending of its name says which kind."""
 
-import json
-import re
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -13,15 +12,12 @@ from numpy.typing import NDArray
 
 from tav.atomic import replacing
 from tav.errors import VideoError
-from tav.video.child import finish, from_file, one_line, writing_to
-from tav.video.colours import SCALER
+from tav.video.child import one_line
+from tav.video.encoding import write_gif, write_mp4, write_webm
+from tav.video.pictures import check_folder, replacing_folder, write_pictures, write_webp
+from tav.video.recipes import recipe_text
 
-LONGEST_RECIPE = 100_000  # characters; Linux refuses one argument above 128 KiB
-
-# The same bytes every time: x264's choices depend on the number of threads and, a little, on the processor.
-DETERMINISTIC = ["-fflags", "+bitexact", "-flags:v", "+bitexact", "-threads", "1", "-x264-params", "cpu-independent=1"]
-COLOURS = ["-color_range", "tv", "-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709"]
-TO_YUV = f"scale=out_color_matrix=bt709:out_range=tv:{SCALER},format=yuv420p"
+_FILES = {".mp4": write_mp4, ".webm": write_webm, ".gif": write_gif, ".webp": write_webp}
 
 
 def write_video(
@@ -29,66 +25,50 @@ def write_video(
     frames: NDArray[np.uint8] | Iterable[NDArray[np.uint8]],
     fps: Fraction | float,
     recipe: dict[str, Any] | None = None,
+    sound: Path | None = None,
 ) -> None:
-    """Write frames, uint8 (f, h, w, 3) or an iterable of (h, w, 3), as H.264 at exactly `fps`; whole or not at all.
+    """Write frames, uint8 (f, h, w, 3) or an iterable of (h, w, 3), to be shown at `fps`; whole or not at all.
 
-    The same input gives the same bytes. An odd width or height grows by a column or row, a copy of the last: to squash
-    would bend the picture, and only yuv420p, which comes in 2 x 2 blocks, plays everywhere. Raises VideoError if it
-    cannot be written, ValueError for frames of different shapes, or none.
+    The ending of `path` chooses: MP4 (H.264), WebM (VP9), GIF, animated WebP, or without one a folder of PNGs. `sound`
+    is a file whose first track goes with the frames (MP4, WebM); see `cut_sound`. The same input gives the same bytes.
+    In an MP4 or WebM an odd width or height grows by a column or row, a copy of the last: to squash would bend the
+    picture, and only yuv420p, which comes in 2 x 2 blocks, plays everywhere. Raises VideoError if it cannot be written,
+    ValueError for frames of different shapes, or none.
     """
+    check_output(path)
     stream = _checked(frames)
     first = next(stream, None)
     if first is None:
         raise ValueError("a video needs at least one frame")
-    arguments = _arguments(first.shape[1], first.shape[0], _rate(fps), recipe)
+    text = None if recipe is None else recipe_text(recipe)
+    rate = _rate(fps)
     failure = f"cannot write {one_line(path)}"
+    write = _FILES.get(path.suffix.lower(), write_pictures)
     try:
-        with replacing(path) as temporary, writing_to([*arguments, f"file:{temporary}"], failure) as pipe:
-            for frame in chain([first], stream):
-                pipe.write(_even(frame).data)
+        with _replacing(path) as temporary:
+            write(temporary, chain([first], stream), rate, text, sound, failure)
     except OSError as error:
         raise VideoError(
             f"{failure}: {error.strerror or error}", "check the folder's permissions and free space"
         ) from error
 
 
-def check_recipe(recipe: dict[str, Any]) -> None:
-    """Raise VideoError when `recipe` is too long to be put into a video: worth asking before there is one."""
-    _recipe_text(recipe)
+def check_output(path: Path) -> None:
+    """Raise VideoError for a place that `write_video` would refuse: worth asking before there are frames."""
+    ending = path.suffix.lower()
+    known = ", ".join(_FILES)
+    if ending in (".png", ".jpg", ".jpeg"):
+        raise VideoError(f"{one_line(path)}: many frames are not one picture", f"name a folder, or one of {known}")
+    if ending and ending not in _FILES:
+        raise VideoError(f"{one_line(path)}: no video can be written with this ending", f"choose one of {known}")
+    if ending and path.is_dir():
+        raise VideoError(f"{one_line(path)} is a folder", "name the file to write")
+    if not ending:
+        check_folder(path)
 
 
-def read_recipe(path: Path) -> dict[str, Any] | None:
-    """The recipe inside a video that `write_video` wrote; None if there is none. Anyone can write one: check it.
-
-    Raises VideoError if `path` is no video.
-    """
-    done = finish([*from_file(path), "-f", "ffmetadata", "-"])
-    if done.returncode != 0:
-        raise VideoError(f"{one_line(path)} is not a video that ffmpeg can read", "name a video that tav wrote")
-    try:
-        recipe = json.loads(_comment(done.stdout.decode(errors="replace")))
-    except (ValueError, RecursionError):
-        return None
-    return recipe if isinstance(recipe, dict) else None
-
-
-def _arguments(width: int, height: int, rate: Fraction, recipe: dict[str, Any] | None) -> list[str]:
-    size = f"{width + width % 2}x{height + height % 2}"
-    source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", size, "-framerate", f"{rate}", "-i", "pipe:0"]
-    codec = ["-c:v", "libx264", "-preset", "medium", "-crf", "12", *DETERMINISTIC, *COLOURS]
-    container = ["-f", "mp4", "-movflags", "+faststart+use_metadata_tags"]
-    return [*source, "-vf", TO_YUV, *codec, *container, *_metadata(recipe), "-y"]
-
-
-def _metadata(recipe: dict[str, Any] | None) -> list[str]:
-    return [] if recipe is None else ["-metadata", f"comment={_recipe_text(recipe)}"]
-
-
-def _recipe_text(recipe: dict[str, Any]) -> str:
-    text = json.dumps(recipe)  # ASCII: survives every container, locale and lone surrogate
-    if len(text) > LONGEST_RECIPE:
-        raise VideoError(f"the recipe has {len(text)} characters, too many for a video", "use a shorter prompt")
-    return text
+def _replacing(path: Path) -> AbstractContextManager[Path]:
+    return replacing(path) if path.suffix else replacing_folder(path)
 
 
 def _rate(fps: Fraction | float) -> Fraction:
@@ -105,18 +85,3 @@ def _checked(frames: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]
         if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or frame.shape != shape:
             raise ValueError(f"frames must be uint8 (h, w, 3) of one shape {shape}, not {frame.dtype} {frame.shape}")
         yield frame
-
-
-def _even(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    height, width, _ = frame.shape
-    return np.ascontiguousarray(np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge"))
-
-
-def _comment(ffmetadata: str) -> str:
-    """The file's comment in ffmpeg's text form, where `\\` protects `=`, `;`, `#`, `\\` and the end of a line."""
-    for line in re.findall(r"(?:[^\\\n]|\\.)+", ffmetadata, re.DOTALL):
-        if line.startswith("["):  # the streams' own values follow
-            break
-        if line.startswith("comment="):
-            return re.sub(r"\\(.)", r"\1", line.removeprefix("comment="), flags=re.DOTALL)
-    return ""

@@ -1,19 +1,23 @@
 """`tav ls` and `tav show`: what is in a workspace, and how it was made."""
 
 import json
-import shlex
+import re
+from pathlib import Path
 from typing import Annotated, Any
 
 import tomlkit
 import typer
 
-from tav.errors import TavError
+from tav.errors import SettingsError, TavError
 from tavcli.console import Talk, short
-from tavcli.edits import Edit, all_edits, find_edit
+from tavcli.edits import RECIPE, Edit, all_edits, find_edit
 from tavcli.options import Options
+from tavcli.recipes import as_toml, checked, command
 from tavcli.session import Session
 from tavcli.stages import Stage
 from tavcli.workspace import Workspace
+
+_EDIT = re.compile(r"[0-9]+(-[a-z0-9-]*)?")
 
 
 def ls(context: typer.Context) -> None:
@@ -33,30 +37,58 @@ def ls(context: typer.Context) -> None:
 
 def show(
     context: typer.Context,
-    name: Annotated[str | None, typer.Argument(metavar="ID", help="An edit's number or folder name.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="ID|FILE", help="An edit's number or folder name, or what tav wrote.")
+    ] = None,
 ) -> None:
-    """Print an edit's recipe; without ID, the workspace's settings and stages."""
+    """Print an edit's recipe, or that in a file; without either, the workspace's settings and stages."""
     options: Options = context.obj
     talk = Talk(options)
     if name is None:
         _show_workspace(options, talk)
-        return
-    workspace = options.workspace()
-    edit = find_edit(workspace, name)
+    elif _is_file(name):
+        _show_file(Path(name), talk)
+    else:
+        workspace = options.workspace()
+        _show_edit(workspace, find_edit(workspace, name), talk)
+
+
+def _is_file(name: str) -> bool:
+    """What looks like an edit's number or folder name is one; `./0001-x` is a path."""
+    path = Path(name)
+    return name != "" and not _EDIT.fullmatch(name) and (path.suffix != "" or path.exists())
+
+
+def _show_file(path: Path, talk: Talk) -> None:
+    """Needs no workspace, and runs nothing: anyone can write a recipe."""
+    from tav.video import read_recipe
+    from tav.video.child import one_line
+
+    where = one_line(path)
+    recipe = read_recipe(path)
+    if recipe is None:
+        raise SettingsError(f"{where} has no recipe in it", "`tav edit -o` writes files that have one")
+    again = command(checked(recipe, where), None if path.suffix == ".toml" else path.name)
+    talk.say(f"{where}; to make it again, in a workspace of the same clip, base and tuning: {again}")
+    talk.result({**recipe, "file": str(path), "command": again}, [as_toml(recipe)])
+
+
+def _show_edit(workspace: Workspace, edit: Edit, talk: Talk) -> None:
     recipe = edit.recipe
-    talk.say(f"{short(edit.folder)} ({_state(edit)}); {_again(workspace, recipe)}")
-    talk.result({**recipe, "state": _state(edit), "made": _made(edit)}, [tomlkit.dumps(recipe).rstrip()])
+    talk.say(f"{short(edit.folder)} ({_state(edit)}); {_again(workspace, edit, recipe)}")
+    talk.result({**recipe, "state": _state(edit), "made": _made(edit)}, [as_toml(recipe)])
 
 
-def _again(workspace: Workspace, recipe: dict[str, Any]) -> str:
+def _again(workspace: Workspace, edit: Edit, recipe: dict[str, Any]) -> str:
     """How to make the same video again, or why tav.toml as it is now would make another one."""
+    needed = checked(recipe, f"{edit.folder.name}/{RECIPE}")
     try:
-        tuned = Session(workspace, {"precision": recipe["precision"]}).tuned
+        tuned = Session(workspace, {"precision": needed.precision}).tuned
     except TavError as error:
         return f"it cannot be made again as things are: {error.message}"
     if tuned.key != recipe["tuned"]["key"]:
         return "tav.toml or the base have changed since: the same command would now make another video"
-    return f"to make it again: {_command(recipe)}"
+    return f"to make it again: {command(needed)}"
 
 
 def _show_workspace(options: Options, talk: Talk) -> None:
@@ -99,21 +131,6 @@ def _state(edit: Edit) -> str:
 def _made(edit: Edit) -> dict[str, Any]:
     path = edit.folder / "made.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-
-
-def _command(recipe: dict[str, Any]) -> str:
-    """The command line that makes this edit in this workspace."""
-    # All of it, since tav.toml may have changed since, or set something else.
-    words = ["tav", "edit", "--guidance", _number(recipe["guidance_scale"]), "--steps", str(recipe["steps"])]
-    words += ["--negative", recipe["negative_prompt"], "--vary", _number(recipe["vary"]), "--seed", str(recipe["seed"])]
-    words += ["--inversion" if recipe["inversion"] else "--no-inversion", "--precision", recipe["precision"]]
-    # What comes after `--` is no flag, whatever it looks like.
-    return shlex.join([*words, *(["--"] if recipe["prompt"].startswith("-") else []), recipe["prompt"]])
-
-
-def _number(value: float) -> str:
-    """As short as it can be said exactly."""
-    return repr(value).removesuffix(".0")
 
 
 def _without_none(values: dict[str, Any]) -> dict[str, Any]:

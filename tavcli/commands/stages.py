@@ -1,15 +1,12 @@
 """`tav tune`, `tav invert`, `tav edit`: the main job. Each makes first what it builds on, after saying so."""
 
 import json
-import shutil
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from tav.atomic import remove_leftovers, replacing
 from tav.errors import SettingsError
-from tavcli import rendering, runner
+from tavcli import outputs, rendering, runner
 from tavcli.commands.texts import warn_of_cut_text, warn_of_unknown_words
 from tavcli.console import Talk, checked, clock, short, size
 from tavcli.edits import Edit
@@ -90,13 +87,19 @@ def edit(
         bool | None, typer.Option("--inversion/--no-inversion", help="Start from the clip, or from noise alone.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Copy the video there too.")
+        str | None,
+        typer.Option(
+            "-o", "--output", metavar="NAME", help="Write it there too: .mp4, .webm, .gif, .webp, or a folder."
+        ),
+    ] = None,
+    scale: Annotated[
+        str | None, typer.Option("--scale", metavar="source", help="The file of -o at the size of the clip's own.")
     ] = None,
 ) -> None:
     """Make the clip's video for a new caption. Tunes and inverts first where that is missing or stale."""
     options: Options = context.obj
     talk = Talk(options)
-    _check_output(output, prompts)
+    there = outputs.place(output, scale, prompts)
     _check_texts(prompts, negative)
     sampling = {"negative_prompt": negative, "guidance_scale": guidance, "vary": vary, "seed": seed}
     flags: Layer = {"sample": without_none({**sampling, "inversion": inversion})}
@@ -115,29 +118,11 @@ def edit(
         talk.say(_because("inverting the clip first", session.inverted(steps)))
         _follow_inversion(session, talk, steps, session.settings.invert.check)
     made = [one for one in talk.follow(rendering.edit(session, prompts, settings, steps)) if isinstance(one, Edit)]
-    if output is not None:
-        _copy(made[0].video, output.resolve())
+    if there is not None:
+        outputs.write(session, made[0], there, scale)
     made.sort(key=lambda one: one.number)
     data = [{"number": one.number, "prompt": one.recipe["prompt"], "video": str(one.video)} for one in made]
     talk.result(data, [short(one.video) for one in made])
-
-
-def _check_output(output: Path | None, prompts: list[str]) -> None:
-    """Refuse a place for the copy that would fail, or surprise, after the work is done."""
-    if output is None:
-        return
-    if len(set(prompts)) > 1:
-        raise SettingsError("-o takes one prompt", "the videos are in the workspace's edits/; copy them from there")
-    if output.is_dir():
-        raise SettingsError(f"{output} is a folder", "-o takes the name of the file to write")
-    if output.suffix.lower() != ".mp4":
-        raise SettingsError(f"-o {output}: the video is an MP4", "name it with the ending .mp4")
-
-
-def _copy(video: Path, output: Path) -> None:
-    remove_leftovers(output.parent)
-    with replacing(output) as temporary:
-        shutil.copyfile(video, temporary)
 
 
 def _check_texts(prompts: list[str], negative: str | None) -> None:

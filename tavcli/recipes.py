@@ -1,0 +1,82 @@
+"""Recipes that anyone may have written: checked, shown without harm, and as the command that makes the video again."""
+
+import math
+import shlex
+from typing import Any, Literal
+
+import tomlkit
+from pydantic import Field
+
+from tav.errors import SettingsError
+from tav.settings import Precision, SampleSettings, parse
+
+_DEEPEST = 8  # tav's own have tables of lists
+
+
+class Recipe(SampleSettings):
+    """What the command needs of a recipe; the rest is only shown."""
+
+    prompt: str
+    steps: int = Field(ge=1, le=500)
+    precision: Precision
+    scale: Literal["source"] | None = None
+
+
+def checked(recipe: dict[str, Any], where: str) -> Recipe:
+    """Raise SettingsError naming `where` if this is no recipe, or one that cannot be shown."""
+    if strange := _strange(recipe):
+        raise SettingsError(f"{where}: {strange}", "tav did not write this recipe")
+    known = {name: recipe[name] for name in Recipe.model_fields if name in recipe}
+    return parse(Recipe, known, where)
+
+
+def _strange(value: Any, depth: int = 0) -> str | None:
+    """What TOML cannot say, or a screen cannot hold."""
+    if depth > _DEEPEST:
+        return "tables in tables without end"
+    if isinstance(value, dict | list):
+        inner = [*value, *value.values()] if isinstance(value, dict) else value
+        return next(filter(None, (_strange(one, depth + 1) for one in inner)), None)
+    if isinstance(value, bool | str):
+        return None
+    if isinstance(value, int):
+        return None if -(2**63) <= value < 2**63 else "a number of more than 64 bits"
+    if isinstance(value, float):
+        return None if math.isfinite(value) else f"{value} is no number"
+    return f"a value is {'null' if value is None else 'a ' + type(value).__name__}, which no recipe has"
+
+
+def as_toml(recipe: dict[str, Any]) -> str:
+    """`recipe` as TOML that does nothing to a terminal; where it escapes, TOML reads the same."""
+    return "".join(_escaped(c) if c != "\n" else c for c in tomlkit.dumps(recipe).rstrip())
+
+
+def command(recipe: Recipe, output: str | None = None) -> str:
+    """The command line that makes this edit in its workspace, written to `output` too."""
+    # All of it, since tav.toml may have changed since, or set something else.
+    words = ["tav", "edit", "--guidance", _number(recipe.guidance_scale), "--steps", str(recipe.steps)]
+    words += ["--negative", recipe.negative_prompt, "--vary", _number(recipe.vary), "--seed", str(recipe.seed)]
+    words += ["--inversion" if recipe.inversion else "--no-inversion", "--precision", recipe.precision]
+    words += ["-o", output] if output else []
+    words += ["--scale", recipe.scale] if output and recipe.scale else []
+    # What comes after `--` is no flag, whatever it looks like.
+    return " ".join(map(_quoted, [*words, *(["--"] if recipe.prompt.startswith("-") else []), recipe.prompt]))
+
+
+def _number(value: float) -> str:
+    """As short as it can be said exactly."""
+    return repr(value).removesuffix(".0")
+
+
+def _quoted(word: str) -> str:
+    """For a shell; what does not print is spelled the way that bash and zsh know."""
+    if word.isprintable():
+        return shlex.quote(word)
+    return "$'" + "".join("\\" + c if c in "\\'" else _escaped(c) for c in word) + "'"
+
+
+def _escaped(character: str) -> str:
+    if character.isprintable():
+        return character
+    code = ord(character)
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
