@@ -103,9 +103,18 @@ def load_text(parts: BaseParts, device: str = "cpu", dtype: torch.dtype = torch.
     return tokenizer, _frozen(model.to(device))
 
 
-def _diffusers_model(kind: Any, part: Part, device: str, dtype: torch.dtype) -> Any:
+def empty_unet(parts: BaseParts) -> Any:
+    """The UNet without weights: its names and shapes, on the meta device."""
+    return _empty(UNet2DConditionModel, parts.unet)
+
+
+def _empty(kind: Any, part: Part) -> Any:
     with quiet(), torch.device("meta"):
-        model = _built(part, lambda: kind.from_config(part.config))
+        return _built(part, lambda: kind.from_config(part.config))
+
+
+def _diffusers_model(kind: Any, part: Part, device: str, dtype: torch.dtype) -> Any:
+    model = _empty(kind, part)
     weights = _renamed(read_weights(part.weights.files, device, dtype))
     expected = model.state_dict()
     missing = expected.keys() - weights.keys()
@@ -124,10 +133,11 @@ def _built(part: Part, build: Callable[[], Any]) -> Any:
 
 
 def _renamed(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {_new_name(name): tensor for name, tensor in weights.items()}
+    return {new_name(name): tensor for name, tensor in weights.items()}
 
 
-def _new_name(name: str) -> str:
+def new_name(name: str) -> str:
+    """A parameter's name as today's libraries have it."""
     return _OLD_NAME.sub(lambda found: f"{found[1]}.{_OLD_ATTENTION[found[2]]}.{found[3]}", name)
 
 

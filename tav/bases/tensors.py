@@ -23,13 +23,14 @@ def read_weights(files: tuple[Path, ...], device: str, dtype: torch.dtype) -> di
     """
     weights: dict[str, Tensor] = {}
     for file in files:
-        for name, tensor in _tensors(file):
+        for name, tensor in tensors_in(file):
             kind = dtype if tensor.is_floating_point() else tensor.dtype
             weights[name] = tensor.to(device=device, dtype=kind, copy=True)
     return weights
 
 
-def _tensors(file: Path) -> Iterator[tuple[str, Tensor]]:
+def tensors_in(file: Path) -> Iterator[tuple[str, Tensor]]:
+    """The file's tensors by name, as it holds them; mapped, not read, where the format allows. Raises as above."""
     return _safetensors(file) if file.suffix == ".safetensors" else _pickled(file)
 
 
