@@ -94,7 +94,9 @@ def _fits(video: VideoUNet, tensors: dict[str, Tensor]) -> bool:
         f"{name}.diff" if tuned.base is not None and f"{name}.diff" in tensors else name: tuned.parameter.shape
         for name, tuned in video.tuned.items()
     }
-    norms = {f"{name}.{key}": value.shape for name, norm in video.norms.items() for key, value in norm.named_parameters()}
+    norms = {
+        f"{name}.{key}": value.shape for name, norm in video.norms.items() for key, value in norm.named_parameters()
+    }
     shapes = norms | whole_or_difference
     complete = whole_or_difference.keys() <= tensors.keys() <= shapes.keys()
     return complete and all(tensor.shape == shapes[name] for name, tensor in tensors.items())

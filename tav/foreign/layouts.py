@@ -13,6 +13,8 @@ from tav.errors import CheckpointError
 # Of the official code's requirements; what it writes into its configs.
 DIFFUSERS = "0.11.1"
 UNET_CLASS = "UNet3DConditionModel"
+# Written into its lines, so that it can take no base of another.
+SCALING_FACTOR = 0.18215
 # All fields of the official UNet's config and what they are where a config is silent, as in the 2-D UNet.
 FIELDS: dict[str, Any] = {
     "sample_size": None,
@@ -41,10 +43,14 @@ FIELDS: dict[str, Any] = {
     "upcast_attention": False,
     "resnet_time_scale_shift": "default",
 }
+# One value, or a list of one for each block.
+_FOR_EACH_BLOCK = ("attention_head_dim", "cross_attention_dim", "only_cross_attention", "sample_size")
 _BLOCKS = ("down_block_types", "mid_block_type", "up_block_types")
 # Of one file saved from a wrapped network, or from all parts of a pipeline.
 _PREFIX = re.compile(r"^(?:module\.|unet\.)*")
 _FORKED = re.compile(r"\.(attn|norm)_temporal\.")
+_OLD_ATTENTION = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
+_NEW_ATTENTION = re.compile(r"(mid_block\.attentions\.\d+)\.(to_q|to_k|to_v|to_out\.0)\.")
 # Words in names of parameters that tell what else a file is.
 _KINDS = (
     (("transformer_in.", "temp_convs.", "temp_attentions."), f"a ModelScope {UNET_CLASS}, unrelated but for its name"),
@@ -58,6 +64,13 @@ _KINDS = (
 def plain_name(name: str) -> str:
     """A parameter's name as tav and the official code have it, whatever a fork or a wrapper made of it."""
     return _FORKED.sub(r".\1_temp.", _PREFIX.sub("", name))
+
+
+def old_name(part: str, name: str) -> str:
+    """A parameter's name in the libraries that the official code needs."""
+    if part == "text_encoder" and not name.startswith("text_model."):
+        return f"text_model.{name}"
+    return _NEW_ATTENTION.sub(lambda found: f"{found[1]}.{_OLD_ATTENTION[found[2]]}.", name) if part == "vae" else name
 
 
 def kind_of(names: set[str]) -> str:
@@ -101,15 +114,14 @@ def differing_fields(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
 
 
 def _values(config: dict[str, Any]) -> dict[str, Any]:
-    return {name: _plain(config.get(name, default)) for name, default in FIELDS.items()}
+    values = {name: config.get(name, default) for name, default in FIELDS.items()}
+    return values | {name: _plain(values[name]) for name in _FOR_EACH_BLOCK}
 
 
 def _plain(value: Any) -> Any:
-    """One number where a list says the same for every block; lists for tuples."""
-    if not isinstance(value, list | tuple):
-        return value
-    same = value and all(one == value[0] for one in value) and not isinstance(value[0], str)
-    return value[0] if same else list(value)
+    """One value where a list says the same for every block."""
+    same = isinstance(value, list | tuple) and value and all(one == value[0] for one in value)
+    return value[0] if same else value
 
 
 def _renamed(value: Any, ending: str, new: str) -> Any:

@@ -69,8 +69,8 @@ def read_foreign(path: Path, parts: BaseParts) -> Foreign:
         norms = {name: tensor for name, tensor in held.items() if ".norm_temp." in name}
         frozen = {name: tensor for name, tensor in held.items() if name not in tuned and name not in norms}
         _check_shapes(path, held, network)
-        rounded = any([_compared(path, part, tensors, parts) for part, tensors in _parts(path, frozen)])
-    taken = tuned | {name: tensor for name, tensor in norms.items() if not _is_identity(name, tensor)}
+        rounded = True in {_compared(path, part, tensors, parts) for part, tensors in _parts(path, frozen)}
+    taken = tuned | {name: tensor for name, tensor in norms.items() if not is_identity(name, tensor)}
     _check_numbers(path, taken)
     layout = "pipeline" if path.is_dir() else "whole UNet" if frozen else "slim file"
     # Copied, since mapped ones are only as good as the file stays.
@@ -144,7 +144,8 @@ def _check_numbers(path: Path, tensors: Tensors) -> None:
             raise CheckpointError(f"{path}: {name} is not finite", "it was damaged in tuning: take an earlier one")
 
 
-def _is_identity(name: str, tensor: Tensor) -> bool:
+def is_identity(name: str, tensor: Tensor) -> bool:
+    """Does this weight or bias of a norm do nothing?"""
     return bool((tensor == (1 if name.endswith("weight") else 0)).all())
 
 
@@ -155,7 +156,7 @@ def _compared(path: Path, part: str, tensors: Tensors, parts: BaseParts) -> bool
     for name, tensor in tensors.items():
         # Libraries disagree about buffers, which are no weights.
         own = base.get(new_name(name))
-        if own is None or not tensor.is_floating_point():
+        if own is None or not (own.is_floating_point() and tensor.is_floating_point()):
             continue
         if own.shape != tensor.shape or not torch.equal(*_coarser(own, tensor)):
             raise _other_base(path, f"{part} weight {name} differs")

@@ -17,7 +17,7 @@ from tavcli.interrupts import Interrupted
 from tavcli.options import Options
 from tavcli.session import Checked, Session
 from tavcli.settings import Layer, without_none
-from tavcli.stages import CHECK, Stage
+from tavcli.stages import CHECK, Stage, refuse_lost_import
 
 Steps = Annotated[int | None, typer.Option(metavar="N", help="DDIM steps of inversion and sampling.")]
 
@@ -34,6 +34,8 @@ def tune(
     """Teach the base this clip. Resumes by itself; settings given here are written into tav.toml."""
     options: Options = context.obj
     talk = Talk(options)
+    if options.workspace().read().get("imported") is not None:
+        raise SettingsError("the tuned weights are imported", "remove `imported` from tav.toml to tune here")
     session = _open(options, talk, {"tune": without_none({"steps": steps, "learning_rate": lr, "scope": scope})})
     stage = session.tuned
     if options.dry_run:
@@ -164,6 +166,7 @@ def _open(options: Options, talk: Talk, flags: Layer) -> Session:
 
 def _make_tuned(session: Session, talk: Talk) -> None:
     stage = session.tuned
+    refuse_lost_import(stage)
     if stage.state != "fresh":
         talk.say(_because("tuning first", stage))
         talk.follow(runner.tune(session))
@@ -185,8 +188,14 @@ def _because(what: str, stage: Stage) -> str:
 
 
 def _will_tune(stage: Stage, fresh: bool = False) -> dict[str, Any]:
+    refuse_lost_import(stage)
     state = "stale" if fresh else stage.state
-    return {"stage": "tune", "state": state, "run": state != "fresh", "steps": stage.inputs["tune"]["steps"]}
+    by = (
+        {"imported": stage.inputs["imported"]}
+        if "imported" in stage.inputs
+        else {"steps": stage.inputs["tune"]["steps"]}
+    )
+    return {"stage": "tune", "state": state, "run": state != "fresh", **by}
 
 
 def _will_invert(session: Session, steps: int, check: bool) -> dict[str, Any]:
