@@ -61,6 +61,8 @@ class Stage:
         if not others:
             return ""
         was = read_inputs(others[-1].parent)
+        if "imported" in was:
+            return "what is there was imported"
         return ", ".join(f"{name} {old} -> {new}" for name, old, new in differences(was, self.inputs))
 
 

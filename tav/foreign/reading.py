@@ -151,17 +151,22 @@ def is_identity(name: str, tensor: Tensor) -> bool:
 
 def _compared(path: Path, part: str, tensors: Tensors, parts: BaseParts) -> bool:
     """Refuse frozen weights that are not the base's; True if they are so only up to rounding."""
-    base = {new_name(name): tensor for name, tensor in _held(getattr(parts, part).weights).items()}
+    base = {_key(name): tensor for name, tensor in _held(getattr(parts, part).weights).items()}
     rounded = False
     for name, tensor in tensors.items():
         # Libraries disagree about buffers, which are no weights.
-        own = base.get(new_name(name))
+        own = base.get(_key(name))
         if own is None or not (own.is_floating_point() and tensor.is_floating_point()):
             continue
         if own.shape != tensor.shape or not torch.equal(*_coarser(own, tensor)):
             raise _other_base(path, f"{part} weight {name} differs")
         rounded |= own.dtype != tensor.dtype
     return rounded
+
+
+def _key(name: str) -> str:
+    """One name for all spellings of old and new libraries."""
+    return new_name(name).removeprefix("text_model.")
 
 
 def _coarser(one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
