@@ -28,6 +28,22 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def building(folder: Path) -> Iterator[Path]:
+    """Yield a new temporary sibling of `folder`, which must not exist or be empty; on success it becomes `folder`."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = temporary_sibling(folder)
+    try:
+        temporary.mkdir()
+        yield temporary
+        for file in (path for path in temporary.rglob("*") if path.is_file()):
+            with file.open("rb") as opened:
+                os.fsync(opened.fileno())
+        temporary.replace(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write `text` as UTF-8, atomically."""
     with replacing(path) as temporary:

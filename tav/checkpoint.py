@@ -1,6 +1,7 @@
 """Tuned parameters on disk: one safetensors file of 149 MB for SD 1.x instead of a 4 GB pipeline.
 
 It holds, in float16, the difference to the base for each query (`<name>.diff`) and the temporal layers themselves.
+What was tuned elsewhere is held as it was given, whole queries included: rounding would make it another network.
 Latents and resume states are safetensors too: nothing here is ever a pickle.
 """
 
@@ -73,24 +74,40 @@ def save_tuned(path: Path, video: VideoUNet, provenance: dict[str, Any]) -> None
 
 
 def load_tuned(path: Path, video: VideoUNet) -> dict[str, Any]:
-    """Put tuned parameters into the network and return their provenance. Raises CheckpointError if they do not fit."""
+    """Put tuned parameters into the network and return their provenance. Raises CheckpointError if they do not fit.
+
+    Imported files hold queries whole, as exactly as they were given, and `norm_temp` where it is not the identity.
+    """
     tensors, provenance = read_tensors(path, "tuned")
-    expected = {name if tuned.base is None else f"{name}.diff": tuned for name, tuned in video.tuned.items()}
-    fits = tensors.keys() == expected.keys() and all(
-        tensors[name].shape == tuned.parameter.shape for name, tuned in expected.items()
-    )
-    if not fits:
+    if not _fits(video, tensors):
         raise CheckpointError(f"{path.name} belongs to another network than this base", "tune this base: `tav tune`")
     _apply(video, tensors)
+    for name, norm in video.norms.items():
+        norm.reset_parameters()
+        given = {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
+        norm.load_state_dict(given, strict=False)
     return provenance
+
+
+def _fits(video: VideoUNet, tensors: dict[str, Tensor]) -> bool:
+    whole_or_difference = {
+        f"{name}.diff" if tuned.base is not None and f"{name}.diff" in tensors else name: tuned.parameter.shape
+        for name, tuned in video.tuned.items()
+    }
+    norms = {
+        f"{name}.{key}": value.shape for name, norm in video.norms.items() for key, value in norm.named_parameters()
+    }
+    shapes = norms | whole_or_difference
+    complete = whole_or_difference.keys() <= tensors.keys() <= shapes.keys()
+    return complete and all(tensor.shape == shapes[name] for name, tensor in tensors.items())
 
 
 @torch.no_grad()
 def _apply(video: VideoUNet, tensors: dict[str, Tensor]) -> None:
-    """Effective weight = base + tuned difference."""
+    """Effective weight = base + tuned difference, or the weight itself where the file has it whole."""
     for name, tuned in video.tuned.items():
-        if tuned.base is None:
+        if name in tensors:
             tuned.parameter.copy_(tensors[name])
-        else:
+        elif tuned.base is not None:
             difference = tensors[f"{name}.diff"].to(tuned.parameter.device)
             tuned.parameter.copy_(tuned.base.float() + difference.float())

@@ -13,7 +13,7 @@ import typer
 
 import tav
 from tav.errors import TavError
-from tavcli.commands import bases, clean, demo, doctor, init, show, stages
+from tavcli.commands import bases, clean, demo, doctor, exchange, init, show, stages
 from tavcli.home import cache_folder
 from tavcli.interrupts import Interrupted, interrupts
 from tavcli.options import Options, globals_first
@@ -34,6 +34,8 @@ app.command("init")(init.init)
 app.command("tune")(stages.tune)
 app.command("invert")(stages.invert)
 app.command("edit")(stages.edit)
+app.command("import")(exchange.import_)
+app.command("export")(exchange.export)
 app.command("demo")(demo.demo)
 app.command("ls")(show.ls)
 app.command("show")(show.show)

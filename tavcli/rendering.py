@@ -42,16 +42,19 @@ def acting(settings: SampleSettings) -> SampleSettings:
 def recipe(session: Session, prompt: str, settings: SampleSettings, steps: int) -> dict[str, Any]:
     """All that decides an edit's video. Needs the stages it builds on to be there."""
     tuned = session.tuned
-    clip = {name: value for name, value in tuned.inputs["clip"].items() if value is not None}
+    clip = {name: value for name, value in session.clip_inputs.items() if value is not None}
+    learned = tuned.inputs.get("tune") or {"imported": tuned.inputs["imported"]}
     return {
         "tav": tav.__version__,
         "prompt": prompt,
         **settings.model_dump(mode="json"),
         "steps": steps,
-        **{name: tuned.inputs[name] for name in ("caption", "precision", "frame_attention")},
+        "caption": session.settings.caption,
+        "precision": session.precision,
+        "frame_attention": session.settings.frame_attention,
         "clip": {**clip, "file": session.settings.clip.source},
         "base": {"name": session.settings.base, "digest": session.base_digest},
-        "tuned": {**tuned.inputs["tune"], "key": tuned.key, "digest": digest(tuned.result)},
+        "tuned": {**learned, "key": tuned.key, "digest": digest(tuned.result)},
         "inverted": {"key": session.inverted(steps).key} if settings.inversion else {},
     }
 

@@ -40,6 +40,7 @@ def tune(session: Session, fresh: bool = False) -> Iterator[RunEvent]:
     With `fresh` what is there is thrown away, but not before everything that the new run needs is loaded.
     """
     stage = session.tuned
+    stages.refuse_lost_import(stage)
     with locked(session.workspace, f"tuned-{stage.key}"):
         if fresh or stage.state != "fresh":
             remove_leftovers(stage.folder)

@@ -108,6 +108,8 @@ class Session:
 
     @property
     def tuned(self) -> Stage:
+        if self.settings.imported is not None:
+            return stages.imported_stage(self.workspace.tuned, self.base_digest, self.settings.imported)
         return stages.tuned_stage(
             self.workspace.tuned, self.settings, self.clip_inputs, self.base_digest, self.precision
         )
@@ -116,7 +118,9 @@ class Session:
         """The inversion of the tuned weights that are there now."""
         tuned = self.tuned
         tuned_digest = digest(tuned.result) if tuned.result.is_file() else ""
-        return stages.inverted_stage(self.workspace.inverted, tuned, tuned_digest, steps)
+        own = {"clip": self.clip_inputs, "base": self.base_digest, "precision": self.precision}
+        network = {**own, "frame_attention": self.settings.frame_attention}
+        return stages.inverted_stage(self.workspace.inverted, network, tuned_digest, steps)
 
     @cached_property
     def clip(self) -> "Clip":
@@ -163,7 +167,8 @@ class Session:
                 stages.refuse_other(self.tuned, load_tuned(self.tuned.result, self.video), "")
             except CheckpointError as error:
                 self._video = None
-                raise CheckpointError(error.message, "`tav tune --fresh` makes it again") from None
+                again = "`tav import PATH`, after removing it," if self.settings.imported else "`tav tune --fresh`"
+                raise CheckpointError(error.message, f"{again} makes it again") from None
 
     def encoded(self) -> "Generator[RunEvent, None, EncodedClip]":
         """The clip's latents: posterior mean and deviation, encoded once, then kept in the cache."""

@@ -64,6 +64,11 @@ class WorkspaceSettings(Preset, DeviceSettings):
         min_length=1, description="the text-to-image model: storybook, a folder, or a name in the local hub cache"
     )
     preset: str | None = Field(default=None, description="one of the presets")
+    imported: str | None = Field(
+        default=None,
+        min_length=1,
+        description="digest of weights tuned elsewhere, written by `tav import`; they are used and nothing is tuned",
+    )
     clip: SourceClip
 
 

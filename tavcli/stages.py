@@ -61,6 +61,8 @@ class Stage:
         if not others:
             return ""
         was = read_inputs(others[-1].parent)
+        if "imported" in was:
+            return "what is there was imported"
         return ", ".join(f"{name} {old} -> {new}" for name, old, new in differences(was, self.inputs))
 
 
@@ -114,10 +116,24 @@ def tuned_stage(
     return Stage("tuned", parent, TUNED, inputs)
 
 
-def inverted_stage(parent: Path, tuned: Stage, tuned_digest: str, steps: int) -> Stage:
-    """Inverted latents: they depend on the tuned weights as saved, whatever run they came from."""
-    kept = {name: tuned.inputs[name] for name in ("clip", "base", "precision", "frame_attention")}
-    return Stage("inverted", parent, INVERTED, {**kept, "tuned": tuned_digest, "steps": steps})
+def imported_stage(parent: Path, base_digest: str, imported: str) -> Stage:
+    """Weights tuned elsewhere take the tuned stage's place; nothing that is set here has made them."""
+    return Stage("tuned", parent, TUNED, {"base": base_digest, "imported": imported})
+
+
+def refuse_lost_import(stage: Stage) -> None:
+    """Raise CheckpointError when imported weights are not there: tuning cannot make them."""
+    if "imported" in stage.inputs and stage.state != "fresh":
+        raise CheckpointError(
+            "the imported weights are gone, or the base is not the one they were imported for",
+            "`tav import PATH` again, or remove `imported` from tav.toml to tune here",
+        )
+
+
+def inverted_stage(parent: Path, network: dict[str, Any], tuned_digest: str, steps: int) -> Stage:
+    """Inverted latents: they depend on `network` (clip, base, precision, frame attention) and on the tuned weights as
+    saved, whatever run they came from."""
+    return Stage("inverted", parent, INVERTED, {**network, "tuned": tuned_digest, "steps": steps})
 
 
 def same_run(stage: Stage) -> list[Path]:

@@ -134,10 +134,11 @@ def _built(part: Part, build: Callable[[], Any]) -> Any:
 
 
 def _renamed(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {_new_name(name): tensor for name, tensor in weights.items()}
+    return {new_name(name): tensor for name, tensor in weights.items()}
 
 
-def _new_name(name: str) -> str:
+def new_name(name: str) -> str:
+    """A parameter's name as today's libraries have it."""
     return _OLD_NAME.sub(lambda found: f"{found[1]}.{_OLD_ATTENTION[found[2]]}.{found[3]}", name)
 
 

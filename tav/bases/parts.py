@@ -124,8 +124,8 @@ class BaseParts:
         return self.configs.text_encoder.max_position_embeddings
 
 
-def inspect_base(folder: Path) -> BaseParts:
-    """Check `folder` without reading weights.
+def inspect_base(folder: Path, unet_config: dict[str, Any] | None = None) -> BaseParts:
+    """Check `folder` without reading weights; `unet_config` stands in for what is written there.
 
     Raises BaseModelError for a config that is unreadable or says what cannot be, for a kind of base that cannot be
     inflated, for a scheduler that DDIM cannot follow, and for everything that is missing, in one message, and for
@@ -134,6 +134,7 @@ def inspect_base(folder: Path) -> BaseParts:
     if not folder.is_dir():
         raise BaseModelError(f"no folder {folder}", "a base is a diffusers Stable Diffusion folder")
     raw = {part: read_json(folder / name) for part, name in _CONFIGS.items() if (folder / name).is_file()}
+    raw |= {"unet": unet_config} if unet_config is not None else {}
     configs: dict[str, Any] = {
         part: _read(folder, part, raw[part]) for part in ("unet", "vae", "text_encoder") if part in raw
     }

@@ -13,6 +13,7 @@ _BLOCKS = {
     "mid_block_type": {"UNetMidBlock2DCrossAttn"},
 }
 _CHOOSE = "choose a base of the Stable Diffusion 1.x or 2.x family"
+_EXTRACT = "give the 2-D base that it was made from; `tav bases extract` takes one out of an official pipeline"
 # UNet options that make it another network: with text other than CLIP's, classes, pooled text, other attention.
 _MUST_BE_UNSET = (
     "addition_embed_type",
@@ -51,7 +52,7 @@ def _reasons(unet: UNetConfig | None, vae: VaeConfig | None, text: TextConfig | 
 
 def _unet_kind(unet: UNetConfig) -> Iterator[tuple[str, str]]:
     if unet.class_name == "UNet3DConditionModel":
-        yield "its UNet is a video UNet already (UNet3DConditionModel)", "give the 2-D base that it was made from"
+        yield "its UNet is a video UNet already (UNet3DConditionModel)", _EXTRACT
     elif unet.class_name != "UNet2DConditionModel":
         yield f"its UNet is a {unet.class_name}, not a UNet2DConditionModel", _CHOOSE
 

@@ -23,13 +23,14 @@ def read_weights(files: tuple[Path, ...], device: str, dtype: torch.dtype) -> di
     """
     weights: dict[str, Tensor] = {}
     for file in files:
-        for name, tensor in _tensors(file):
+        for name, tensor in tensors_in(file):
             kind = dtype if tensor.is_floating_point() else tensor.dtype
             weights[name] = tensor.to(device=device, dtype=kind, copy=True)
     return weights
 
 
-def _tensors(file: Path) -> Iterator[tuple[str, Tensor]]:
+def tensors_in(file: Path) -> Iterator[tuple[str, Tensor]]:
+    """The file's tensors by name, as it holds them; mapped, not read, where the format allows. Raises as above."""
     return _safetensors(file) if file.suffix == ".safetensors" else _pickled(file)
 
 
@@ -53,13 +54,15 @@ def _pickled(file: Path) -> Iterator[tuple[str, Tensor]]:
             f"cannot read {file}: it holds more than weights, or is damaged; nothing in it was run",
             "take a base with .safetensors files",
         ) from None
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    # A damaged file makes the reader stumble anywhere: IndexError, AssertionError, BadZipFile, ...
+    except Exception as error:
         raise BaseModelError(f"cannot read {file}: {_first_line(error)}", _FETCH_AGAIN) from None
     yield from _named(held, file)
 
 
 def _named(held: Any, file: Path) -> Iterator[tuple[str, Tensor]]:
-    if not isinstance(held, dict) or not all(isinstance(tensor, Tensor) for tensor in held.values()):
+    plain = isinstance(held, dict) and all(isinstance(tensor, Tensor) for tensor in held.values())
+    if not plain or not all(isinstance(name, str) for name in held):
         raise BaseModelError(f"cannot read {file}: not a plain table of tensors", _FETCH_AGAIN)
     yield from held.items()
 

@@ -41,6 +41,7 @@ class VideoUNet(nn.Module):
         self.frame_attention = frame_attention
         self.folding = Folding()
         self.tuned: dict[str, Tuned] = {}
+        self.norms: dict[str, nn.LayerNorm] = {}  # of the temporal layers, by name; never tuned
         self.undo: list[Callable[[], object]] = []
 
     @property
@@ -142,6 +143,7 @@ def deflate(video: VideoUNet) -> Any:
     while video.undo:
         video.undo.pop()()
     video.tuned.clear()
+    video.norms.clear()
     return video.unet
 
 
@@ -209,6 +211,7 @@ def _add_temporal(video: VideoUNet, block: Any, name: str, part: Part) -> None:
     block.norm_temp = nn.LayerNorm(like.shape[1], device=like.device, dtype=like.dtype)
     block.attn_temp.requires_grad_(False)
     block.norm_temp.requires_grad_(False)
+    video.norms[f"{name}.norm_temp"] = block.norm_temp
     for short, parameter in block.attn_temp.named_parameters():
         over_frames = short in ("to_q.weight", "to_k.weight")
         video.tuned[f"{name}.attn_temp.{short}"] = Tuned(parameter, part, None, over_frames)

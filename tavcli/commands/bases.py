@@ -2,12 +2,14 @@
 
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from tav.bases.lexicon import Lexicon
 from tav.errors import SettingsError
+from tavcli import exchange
 from tavcli.console import Talk, size
 from tavcli.options import Options
 
@@ -99,3 +101,19 @@ def fetch(
         return
     folder = catalog.fetch(plan)
     talk.result({"name": name, "path": str(folder)}, [str(folder)])
+
+
+@app.command()
+def extract(
+    context: typer.Context,
+    pipeline: Annotated[Path, typer.Argument(metavar="PIPELINE", help="A folder of the official Tune-A-Video code.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The base to make.")],
+) -> None:
+    """Take the text-to-image base out of an official pipeline, for `tav import`. Its queries are the tuned ones."""
+    options: Options = context.obj
+    talk = Talk(options)
+    parts, needed = exchange.base_in(pipeline, folder)
+    talk.say(f"{folder}: about {size(needed)}")
+    if not options.dry_run:
+        exchange.extract(parts, folder)
+    talk.result({"path": str(folder.resolve()), "size": needed}, [] if options.dry_run else [str(folder)])

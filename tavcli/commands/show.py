@@ -111,6 +111,8 @@ def _show_workspace(options: Options, talk: Talk) -> None:
 
 
 def _why(stage: Stage) -> dict[str, str]:
+    if "imported" in stage.inputs:
+        return {"why": ", imported" if stage.state == "fresh" else ", what was imported is not there"}
     why = stage.why_stale() if stage.state == "stale" else ""
     return {"why": f", {why}"} if why else {}
 

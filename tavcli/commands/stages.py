@@ -15,7 +15,7 @@ from tavcli.interrupts import Interrupted
 from tavcli.options import Options
 from tavcli.session import Checked, Session
 from tavcli.settings import Layer, without_none
-from tavcli.stages import CHECK, Stage
+from tavcli.stages import CHECK, Stage, refuse_lost_import
 
 _NOT_SHOWN = ("stage", "run", "state")
 
@@ -34,6 +34,8 @@ def tune(
     """Teach the base this clip. Resumes by itself; settings given here are written into tav.toml."""
     options: Options = context.obj
     talk = Talk(options)
+    if options.workspace().read().get("imported") is not None:
+        raise SettingsError("the tuned weights are imported", "remove `imported` from tav.toml to tune here")
     session = _open(options, talk, {"tune": without_none({"steps": steps, "learning_rate": lr, "scope": scope})})
     stage = session.tuned
     if options.dry_run:
@@ -152,6 +154,7 @@ def _open(options: Options, talk: Talk, flags: Layer) -> Session:
 
 def _make_tuned(session: Session, talk: Talk) -> None:
     stage = session.tuned
+    refuse_lost_import(stage)
     if stage.state != "fresh":
         talk.say(_because("tuning first", stage))
         talk.follow(runner.tune(session))
@@ -174,14 +177,16 @@ def _because(what: str, stage: Stage) -> str:
 
 def _will_tune(session: Session, fresh: bool = False) -> dict[str, Any]:
     stage = session.tuned
+    refuse_lost_import(stage)
     state = "stale" if fresh else stage.state
+    row: dict[str, Any] = {"stage": "tune", "state": state, "run": state != "fresh"}
+    if "imported" in stage.inputs:
+        return row | {"imported": stage.inputs["imported"]}
     steps = session.settings.tune.steps
-    row = {"stage": "tune", "state": state, "run": state != "fresh", "steps": steps}
-    return (
-        row
-        if state == "fresh"
-        else row | _needs(Forecaster(session).tune(steps - (0 if fresh else runner.done(stage))))
-    )
+    row |= {"steps": steps}
+    if state == "fresh":
+        return row
+    return row | _needs(Forecaster(session).tune(steps - (0 if fresh else runner.done(stage))))
 
 
 def _needs(forecast: Forecast) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tav.atomic import TEMPORARY, remove_leftovers, replacing, write_text
+from tav.atomic import TEMPORARY, building, remove_leftovers, replacing, write_text
 
 
 def test_a_file_appears_with_its_folders(tmp_path: Path) -> None:
@@ -95,3 +95,33 @@ def test_leftovers_of_the_dead_are_removed_here_and_nothing_else(tmp_path: Path)
         write_text(path, "")
     remove_leftovers(tmp_path)
     assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == sorted(kept)
+
+
+def test_a_folder_appears_whole(tmp_path: Path) -> None:
+    folder = tmp_path / "a" / "pipeline"
+    with building(folder) as temporary:
+        (temporary / "unet").mkdir()
+        (temporary / "unet" / "config.json").write_text("{}")
+        assert not folder.exists()
+    assert (folder / "unet" / "config.json").read_text() == "{}"
+    assert list(folder.parent.iterdir()) == [folder]
+
+
+@pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
+def test_a_folder_that_fails_is_not_there(error: type[BaseException], tmp_path: Path) -> None:
+    def fail() -> None:
+        with building(tmp_path / "pipeline") as temporary:
+            (temporary / "half").write_text("half")
+            raise error
+
+    with pytest.raises(error):
+        fail()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_taken_stays(tmp_path: Path) -> None:
+    (tmp_path / "pipeline").mkdir()
+    (tmp_path / "pipeline" / "mine").write_text("mine")
+    with pytest.raises(OSError, match="not empty"), building(tmp_path / "pipeline"):
+        pass
+    assert [path.name for path in tmp_path.rglob("*")] == ["pipeline", "mine"]
