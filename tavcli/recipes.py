@@ -50,7 +50,12 @@ def _strange(value: Any, depth: int = 0) -> str | None:
 
 def as_toml(recipe: dict[str, Any]) -> str:
     """`recipe` as TOML that does nothing to a terminal; where it escapes, TOML reads the same."""
-    return "".join(_escaped(c) if c != "\n" else c for c in tomlkit.dumps(recipe).rstrip())
+    return "\n".join(map(plain, tomlkit.dumps(recipe).rstrip().split("\n")))
+
+
+def plain(text: str) -> str:
+    """`text` on one line, with what does not print spelled out."""
+    return "".join(map(_escaped, text))
 
 
 def command(recipe: Recipe, output: str | None = None) -> str:

@@ -1,11 +1,12 @@
 """`tav edit -o`, the sound, and `tav show FILE`: what leaves a workspace, and what can be read of it elsewhere."""
 
 import json
+import os
 import shlex
 import subprocess
 import tomllib
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +136,30 @@ def test_scale_source_gives_back_the_clips_own_pixels(
     again = read_clip(tmp_path / "x.mp4", ClipSettings(stride=1), (small.width, small.height)).frames
     frames = read_clip(own, ClipSettings(stride=1), (small.width, small.height)).frames
     assert psnr(frames, again) > 25 > psnr(frames, again[:, ::-1]) + 5  # the base is random: its pictures are noise
+
+
+@pytest.fixture
+def full_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk with room for one page."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", str(folder)]
+    if os.name != "posix" or subprocess.run(mount, check=False, capture_output=True).returncode != 0:
+        pytest.skip("a disk of its own cannot be mounted here (that takes root)")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_full_disk_keeps_the_edit_and_leaves_nothing(tav: Call, loud: Path, full_disk: Path, name: str) -> None:
+    said = tav(loud, "edit", "a cat", "-o", full_disk / name)
+    assert (said.code, said.out) == (1, "")
+    error, hint = said.err.splitlines()[-2:]
+    assert error.startswith(f"error: cannot write {full_disk / name}: ")
+    assert "No space left" in error
+    assert hint.strip()
+    assert list(full_disk.iterdir()) == []
+    assert video(loud).is_file()
 
 
 def test_a_clip_out_of_step_loses_its_sound_and_that_is_said(done: Call, tiny_base: Path, tmp_path: Path) -> None:
