@@ -8,7 +8,7 @@ from typing import Any
 import tomlkit
 
 from tav.atomic import remove_leftovers, replacing, write_text
-from tav.errors import SettingsError
+from tav.errors import SettingsError, VideoError
 from tav.settings import ClipSettings
 from tavcli.edits import Edit
 from tavcli.session import Session
@@ -40,17 +40,22 @@ def place(output: str | None, scale: str | None, prompts: list[str]) -> Path | N
 
 def write(session: Session, one: Edit, output: Path, scale: str | None) -> None:
     """Write `one`'s video to `output`, at its own size or (scale `source`) that of what was taken of the clip."""
-    remove_leftovers(output.parent)
     recipe = one.recipe
     if scale:
         recipe["scale"] = scale
-    if output.suffix.lower() == ".mp4" and not scale:
-        with replacing(output) as temporary:
-            shutil.copyfile(one.video, temporary)
-    else:
-        _convert(one.video, output, recipe, _source_size(session) if scale else None)
     beside = output.with_name(f"{output.name}.recipe.toml") if output.suffix else output / "recipe.toml"
-    write_text(beside, tomlkit.dumps(recipe))
+    try:
+        remove_leftovers(output.parent)
+        if output.suffix.lower() == ".mp4" and not scale:
+            with replacing(output) as temporary:
+                shutil.copyfile(one.video, temporary)
+        else:
+            _convert(one.video, output, recipe, _source_size(session) if scale else None)
+        write_text(beside, tomlkit.dumps(recipe))
+    except OSError as error:
+        raise VideoError(
+            f"cannot write {output}: {error.strerror or error}", f"the edit itself is {one.video}"
+        ) from None
 
 
 def _convert(video: Path, output: Path, recipe: dict[str, Any], size: tuple[int, int] | None) -> None:

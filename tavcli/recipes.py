@@ -37,7 +37,9 @@ def _strange(value: Any, depth: int = 0) -> str | None:
     if isinstance(value, dict | list):
         inner = [*value, *value.values()] if isinstance(value, dict) else value
         return next(filter(None, (_strange(one, depth + 1) for one in inner)), None)
-    if isinstance(value, bool | str):
+    if isinstance(value, str):
+        return "text that is no Unicode" if any("\ud800" <= c <= "\udfff" for c in value) else None
+    if isinstance(value, bool):
         return None
     if isinstance(value, int):
         return None if -(2**63) <= value < 2**63 else "a number of more than 64 bits"
@@ -48,7 +50,12 @@ def _strange(value: Any, depth: int = 0) -> str | None:
 
 def as_toml(recipe: dict[str, Any]) -> str:
     """`recipe` as TOML that does nothing to a terminal; where it escapes, TOML reads the same."""
-    return "".join(_escaped(c) if c != "\n" else c for c in tomlkit.dumps(recipe).rstrip())
+    return "\n".join(map(plain, tomlkit.dumps(recipe).rstrip().split("\n")))
+
+
+def plain(text: str) -> str:
+    """`text` on one line, with what does not print spelled out."""
+    return "".join(map(_escaped, text))
 
 
 def command(recipe: Recipe, output: str | None = None) -> str:

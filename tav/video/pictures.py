@@ -42,7 +42,7 @@ def write_webp(path: Path, frames: Frames, rate: Fraction, text: str | None, _: 
     animation = {"save_all": True, "append_images": rest, "duration": durations, "loop": 0}
     try:
         first.save(path, format="WEBP", quality=90, method=4, **animation, **more)
-    except ValueError as error:  # too large for WebP
+    except (ValueError, RuntimeError) as error:  # too large for WebP
         raise VideoError(f"{failure}: {one_line(error)}", "choose another ending, such as .mp4") from error
 
 

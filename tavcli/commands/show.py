@@ -12,7 +12,7 @@ from tav.errors import SettingsError, TavError
 from tavcli.console import Talk, short
 from tavcli.edits import RECIPE, Edit, all_edits, find_edit
 from tavcli.options import Options
-from tavcli.recipes import as_toml, checked, command
+from tavcli.recipes import as_toml, checked, command, plain
 from tavcli.session import Session
 from tavcli.stages import Stage
 from tavcli.workspace import Workspace
@@ -31,7 +31,9 @@ def ls(context: typer.Context) -> None:
     columns = {"number": "edit", "state": "state", "prompt": "prompt", "guidance_scale": "guidance", "steps": "steps"}
     data = [row | {"video": str(row["video"])} for row in rows]
     talk.table(
-        data, [*columns.values(), "start"], [[*(str(row[name]) for name in columns), row["start"]] for row in rows]
+        data,
+        [*columns.values(), "start"],
+        [[*(plain(str(row[name])) for name in columns), row["start"]] for row in rows],
     )
 
 

@@ -75,12 +75,12 @@ CONTAINERS = {
 }
 
 
-@pytest.mark.parametrize("output", ["out.mp4", "out.webm"])
 @pytest.mark.parametrize("name", CONTAINERS)
-def test_the_sound_stays_in_step(tmp_path: Path, name: str, output: str) -> None:
+def test_the_sound_stays_in_step(tmp_path: Path, name: str) -> None:
     path = loud(tmp_path / name, *CONTAINERS[name])
     # An MP3 in an AVI starts with the encoder's delay (25 ms), of which the file says nothing.
-    for settings in (ClipSettings(stride=1), ClipSettings(start=0.7, stride=3, frames=5)):
+    some = ClipSettings(start=0.7, stride=3, frames=5)
+    for settings, output in ((ClipSettings(stride=1), "out.mp4"), (some, "out.mp4"), (some, "out.webm")):
         start, seconds = edited(path, tmp_path / output, settings)
         wanted = [at - start for at in BURSTS if start <= at < start + seconds]
         assert bursts(tmp_path / output) == pytest.approx(wanted, abs=0.03 if name == "mp3.avi" else 0.005)
