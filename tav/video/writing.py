@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from tav.atomic import replacing
 from tav.errors import VideoError
+from tav.formats import refuse_newer
 from tav.video.child import finish, from_file, one_line, writing_to
 from tav.video.reading import SCALER
 
@@ -60,7 +61,7 @@ def check_recipe(recipe: dict[str, Any]) -> None:
 def read_recipe(path: Path) -> dict[str, Any] | None:
     """The recipe inside a video that `write_video` wrote; None if there is none. Anyone can write one: check it.
 
-    Raises VideoError if `path` is no video.
+    Raises VideoError if `path` is no video, NewerFormatError if a later tav wrote it.
     """
     done = finish([*from_file(path), "-f", "ffmetadata", "-"])
     if done.returncode != 0:
@@ -69,7 +70,10 @@ def read_recipe(path: Path) -> dict[str, Any] | None:
         recipe = json.loads(_comment(done.stdout.decode(errors="replace")))
     except (ValueError, RecursionError):
         return None
-    return recipe if isinstance(recipe, dict) else None
+    if not isinstance(recipe, dict):
+        return None
+    refuse_newer(recipe.get("format"), one_line(path))
+    return recipe
 
 
 def _arguments(width: int, height: int, rate: Fraction, recipe: dict[str, Any] | None) -> list[str]:

@@ -1,5 +1,6 @@
 """`tav init`: a workspace from a clip, with everything checked before anything is written."""
 
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -47,7 +48,7 @@ def init(
         "base": _base(base),
         "preset": preset,
         **options.flags(),
-        "clip": {"source": f"source{clip.suffix.lower()}"},
+        "clip": {"source": f"source{_ending(clip)}"},
     }
     facts = _take(clip, values, preset, flags)
     values["caption"] = caption if caption is not None else _ask_caption(options)
@@ -113,6 +114,11 @@ def _ask_caption(options: Options) -> str:
 def _folder_name(clip: Path) -> str:
     """The clip's name without its ending; never the clip itself."""
     return clip.stem if clip.suffix else f"{clip.name}-tav"
+
+
+def _ending(clip: Path) -> str:
+    """The clip's own, unless it is no such thing but part of some strange name."""
+    return clip.suffix.lower() if re.fullmatch(r"\.[A-Za-z0-9]{1,8}", clip.suffix) else ""
 
 
 def _stride(text: str | None) -> int | str | None:

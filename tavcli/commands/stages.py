@@ -1,6 +1,5 @@
 """`tav tune`, `tav invert`, `tav edit`: the main job. Each makes first what it builds on, after saying so."""
 
-import json
 import shutil
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,7 +16,7 @@ from tavcli.interrupts import Interrupted
 from tavcli.options import Options
 from tavcli.session import Checked, Session
 from tavcli.settings import Layer, without_none
-from tavcli.stages import CHECK, Stage
+from tavcli.stages import Stage
 
 Steps = Annotated[int | None, typer.Option(metavar="N", help="DDIM steps of inversion and sampling.")]
 
@@ -65,11 +64,11 @@ def invert(
         return
     _make_tuned(session, talk)
     stage = session.inverted(steps)
-    if stage.state == "fresh" and not (check and not (stage.folder / "check.json").is_file()):
+    if stage.state == "fresh" and (stage.score or not check):
         talk.say("the inversion is fresh: nothing to do")
     _follow_inversion(session, talk, steps, check)
     talk.result(
-        {"stage": "inverted", "key": stage.key, "file": str(stage.result), **_score(stage)}, [short(stage.result)]
+        {"stage": "inverted", "key": stage.key, "file": str(stage.result), **stage.score}, [short(stage.result)]
     )
 
 
@@ -98,7 +97,7 @@ def edit(
     sampling = {"negative_prompt": negative, "guidance_scale": guidance, "vary": vary, "seed": seed}
     flags: Layer = {"sample": without_none({**sampling, "inversion": inversion})}
     flags |= {"invert": without_none({"steps": steps}), **options.flags()}
-    session = Session(options.workspace(), flags)
+    session = Session(options.workspace(), flags, wait=not options.no_wait)
     settings, steps = session.settings.sample, session.settings.invert.steps
     if seed is not None and settings.vary == 0 and settings.inversion:
         talk.warn("a seed changes nothing without --vary or --no-inversion")
@@ -154,7 +153,7 @@ def _open(options: Options, talk: Talk, flags: Layer) -> Session:
     """The session with these flags in force; they are written down, so that the next command finds the same stage."""
     workspace = options.workspace()
     flags = {name: values for name, values in flags.items() if values} | options.flags()
-    session = Session(workspace, flags)
+    session = Session(workspace, flags, wait=not options.no_wait)
     if not options.dry_run:
         device_free = {name: value for name, value in flags.items() if name != "device"}
         for change in workspace.remember(device_free):
@@ -212,8 +211,3 @@ def _plan(plan: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[str]]:
         does = "nothing to do, fresh" if item.get("state") == "fresh" else f"would run ({item.get('state', 'new')})"
         lines.append(f"{item['stage']}: {does}; {rest}")
     return plan, lines
-
-
-def _score(stage: Stage) -> dict[str, Any]:
-    path = stage.folder / CHECK
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
