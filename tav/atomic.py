@@ -1,5 +1,6 @@
 """Files appear whole or not at all: write a temporary sibling, fsync, rename."""
 
+import errno
 import os
 import re
 import shutil
@@ -24,6 +25,11 @@ def replacing(path: Path) -> Iterator[Path]:
         # Some libraries write files that only their owner may read.
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
+    except OSError as error:
+        # Nobody knows the temporary name, and what fails in the middle of writing (a full disk) has no name at all.
+        if error.filename in (None, str(temporary)):
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -50,6 +56,13 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def read_text(path: Path) -> str:
+    """A file's text. Raises OSError, also for what is no file: a pipe would be waited for; ValueError if not UTF-8."""
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return path.read_text(encoding="utf-8")
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
@@ -57,15 +70,15 @@ def _umask() -> int:
 
 
 def temporary_sibling(path: Path) -> Path:
-    """A name beside `path` that says which process it belongs to."""
-    return path.with_name(f"{TEMPORARY}{os.getpid()}-{uuid.uuid4().hex[:8]}{path.suffix}")
+    """A name beside `path` that says which process it belongs to, and is short whatever the path's own is."""
+    return path.with_name(f"{TEMPORARY}{os.getpid()}-{uuid.uuid4().hex[:8]}{path.suffix[:12]}")
 
 
 def is_leftover(path: Path) -> bool:
     """Is this a temporary file or folder of a process that is no more?"""
     owner = _TEMPORARY_NAME.match(path.name)
     # A process that has our own number is one before us: we do not look while we write.
-    return owner is not None and (int(owner[1]) == os.getpid() or not _is_running(int(owner[1])))
+    return owner is not None and (int(owner[1]) == os.getpid() or not is_running(int(owner[1])))
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -75,7 +88,8 @@ def remove_leftovers(folder: Path) -> None:
             shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
 
-def _is_running(process: int) -> bool:
+def is_running(process: int) -> bool:
+    """Is there a process with this number on this host?"""
     try:
         os.kill(process, 0)
     except (ProcessLookupError, OverflowError):

@@ -6,6 +6,7 @@ Latents and resume states are safetensors too: nothing here is ever a pickle.
 """
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,27 +17,42 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from tav import formats
 from tav.atomic import replacing
 from tav.errors import CheckpointError
+from tav.formats import refuse_newer
 from tav.nets.inflate import VideoUNet
 
-# The metadata entry that all these files have; its number grows when their meaning changes.
-FORMAT = "tav-1"
+# The metadata entry that all these files have.
+FORMAT = f"tav-{formats.FORMAT}"
+_ANY_FORMAT = re.compile(r"tav-([0-9]{1,9})")
 
 
 def save_tensors(path: Path, kind: str, tensors: dict[str, Tensor], provenance: dict[str, Any]) -> None:
     """Write tensors, atomically, with `kind` (tuned, state, latents, ...) and provenance (JSON) in the metadata."""
     # One entry: safetensors writes several in a random order, and equal results should be equal files.
     metadata = {FORMAT: json.dumps({"kind": kind, "provenance": provenance}, sort_keys=True)}
-    with replacing(path) as temporary:
-        save_file({name: tensor.contiguous().cpu() for name, tensor in tensors.items()}, temporary, metadata)
+    try:
+        with replacing(path) as temporary:
+            save_file({name: tensor.contiguous().cpu() for name, tensor in tensors.items()}, temporary, metadata)
+    except SafetensorError as error:
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(f"cannot write {path}: {reason}", "check the free space and the permissions") from None
 
 
-def read_tensors(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read what `save_tensors` wrote. Raises CheckpointError for unreadable files and those of another kind."""
+def read_tensors(path: Path, kind: str, **axes: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read what `save_tensors` wrote; `axes` says what must be in it, and its number of axes.
+
+    Raises CheckpointError for unreadable files, those of another kind and those that lack a tensor, NewerFormatError
+    for what a later tav wrote.
+    """
     with _opened(path, kind) as (file, provenance):
         names = file.keys()  # the file itself is no dict
-        return {name: file.get_tensor(name) for name in names}, provenance
+        tensors = {name: file.get_tensor(name) for name in names}
+    lacking = [name for name, count in axes.items() if name not in tensors or tensors[name].dim() != count]
+    if lacking:
+        raise CheckpointError(f"{path.name} has no {', '.join(lacking)}", f"remove {path} and it is made again")
+    return tensors, provenance
 
 
 def read_provenance(path: Path, kind: str) -> dict[str, Any]:
@@ -49,14 +65,17 @@ def read_provenance(path: Path, kind: str) -> dict[str, Any]:
 def _opened(path: Path, kind: str) -> Iterator[tuple[Any, dict[str, Any]]]:
     try:
         with safe_open(path, "pt") as file:
-            written = json.loads((file.metadata() or {}).get(FORMAT, "{}"))
-            if written.get("kind") != kind:
+            metadata = file.metadata() or {}
+            for number in filter(None, map(_ANY_FORMAT.fullmatch, metadata)):
+                refuse_newer(int(number[1]), str(path))
+            written = json.loads(metadata.get(FORMAT, "{}"))
+            if written.get("kind") != kind or not isinstance(written.get("provenance", {}), dict):
                 raise CheckpointError(
                     f"{path.name} is not tav's own (no `{kind}` of format {FORMAT})", f"remove {path}"
                 )
             yield file, written["provenance"]
-    except (SafetensorError, OSError, ValueError, KeyError, AttributeError) as error:
-        reason = str(error).splitlines()[0]
+    except (SafetensorError, OSError, ValueError, KeyError, AttributeError, RecursionError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise CheckpointError(f"{path.name} cannot be read: {reason}", f"remove {path} and it is made again") from None
 
 

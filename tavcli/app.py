@@ -1,6 +1,5 @@
 """The command line: global flags, the commands, and the one door that every error goes through."""
 
-import io
 import os
 import sys
 import time
@@ -14,6 +13,7 @@ import typer
 import tav
 from tav.errors import TavError
 from tavcli.commands import bases, clean, demo, doctor, exchange, init, show, stages
+from tavcli.console import flush, say_anything
 from tavcli.home import cache_folder
 from tavcli.interrupts import Interrupted, interrupts
 from tavcli.options import Options, globals_first
@@ -64,27 +64,40 @@ def _global(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Results as JSON on stdout.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    no_wait: Annotated[
+        bool, typer.Option("--no-wait", help="Fail at once when another process writes what is needed.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Only warnings and results.")] = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="More about what happens.")] = False,
     version: Annotated[  # noqa: ARG001  (its callback acts)
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    context.obj = Options(workspace, device, precision, as_json, dry_run, quiet, verbose)
+    context.obj = Options(workspace, device, precision, as_json, dry_run, quiet, verbose, no_wait)
 
 
 def main() -> None:
     """Entry point of `tav`."""
     # Waiting threads that spin make torch several times slower where cores are shared; read once, when it is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # Names that are no UTF-8 go out as the bytes they are.
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="surrogateescape")
+    say_anything()
     sys.exit(run(sys.argv[1:]))
 
 
 def run(arguments: list[str]) -> int:
     """Run one command; returns the exit code."""
+    code = _run(arguments)
+    try:
+        flush()
+    except BrokenPipeError:
+        return code or 1
+    except OSError as error:
+        _complain(f"error: standard output: {error.strerror}", "what it said is incomplete; what it did is done")
+        return code or 1
+    return code
+
+
+def _run(arguments: list[str]) -> int:
     try:
         interrupts.install(lambda: _complain("stopping when this step is done and saved", "once more stops at once"))
         app(globals_first(arguments), prog_name="tav")
@@ -103,7 +116,7 @@ def run(arguments: list[str]) -> int:
         if interrupts.pending:  # the terminal went away, and with it the place for a last word
             return 130
         _complain(
-            f"error: {error.filename or 'input or output'}: {error.strerror or error}",
+            f"error: {error.filename2 or error.filename or 'input or output'}: {error.strerror or error}",
             "check the path, its permissions and the free space; nothing half-written is left",
         )
         return 1

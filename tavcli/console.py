@@ -1,6 +1,9 @@
 """The only place that prints: data to stdout, talk and progress to stderr."""
 
+import codecs
+import io
 import json
+import os
 import sys
 import time
 from collections import deque
@@ -34,6 +37,36 @@ _LINE_EVERY = 10
 
 
 __all__ = ["Talk", "checked", "clock", "short", "size"]
+
+
+def say_anything() -> None:
+    """Let stdout take any text: bytes of file names as they are, else what the terminal's encoding lacks in escapes.
+
+    A stream that is closed takes everything, and keeps nothing.
+    """
+    codecs.register_error("tav", _bytes_or_escapes)
+    if sys.stdout is None or sys.stderr is None:
+        nowhere = Path(os.devnull).open("w")  # noqa: SIM115  (until the end)
+        sys.stdout, sys.stderr = sys.stdout or nowhere, sys.stderr or nowhere
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="tav")
+
+
+def _bytes_or_escapes(error: UnicodeError) -> tuple[str | bytes, int]:
+    try:
+        return codecs.lookup_error("surrogateescape")(error)
+    except UnicodeError:
+        return codecs.lookup_error("backslashreplace")(error)
+
+
+def flush() -> None:
+    """Write out what is on its way to stdout. Raises OSError where that cannot be, and then forgets it."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        # Else the interpreter would try again at its end, and say so.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
 
 
 class Talk:

@@ -9,19 +9,46 @@ from pathlib import Path
 from typing import Any
 
 import tomlkit
+from pydantic import ConfigDict
 
 from tav.atomic import remove_leftovers, temporary_sibling
 from tav.errors import SettingsError
-from tav.settings import SampleSettings
+from tav.formats import refuse_newer
+from tav.settings import SampleSettings, Settings, parse
 from tavcli.locks import locked
 from tavcli.settings import read_toml
 from tavcli.workspace import Workspace
 
 RECIPE = "edit.toml"
 PARTIAL = "partial.safetensors"
-# What every recipe says, beside what it was made from.
-_DECISIVE = {*SampleSettings.model_fields, "prompt", "steps", "caption", "tuned", "inverted"}
+# Seconds within which who claims or gives up an edit is done with it.
+SOON = 30
 _NUMBERED = re.compile(r"([0-9]+)(?:-|$)")
+
+
+class _Inverted(Settings):
+    """The inversion that a recipe builds on, if it does."""
+
+    model_config = ConfigDict(extra="allow")
+    key: str = ""
+
+
+class _Tuned(_Inverted):
+    """The tuned weights that it builds on."""
+
+    key: str
+
+
+class _Recipe(SampleSettings):
+    """What every recipe says, and tav reads again, beside what it was made from."""
+
+    model_config = ConfigDict(extra="allow")
+    prompt: str
+    caption: str
+    steps: int
+    precision: str
+    tuned: _Tuned
+    inverted: _Inverted
 
 
 @dataclass(frozen=True)
@@ -36,10 +63,16 @@ class Edit:
 
     @property
     def recipe(self) -> dict[str, Any]:
-        recipe = read_toml(self.folder / RECIPE)
-        if missing := sorted(_DECISIVE - recipe.keys()):
-            message = f"{self.folder.name}/{RECIPE} says nothing about {', '.join(missing)}"
-            raise SettingsError(message, f"tav wrote more than that; remove {self.folder} if it is of no use")
+        """All that decides the video. Raises SettingsError when it is not what tav wrote, or NewerFormatError."""
+        name, recipe = f"{self.folder.name}/{RECIPE}", read_toml(self.folder / RECIPE)
+        refuse_newer(recipe.get("format"), name)
+        hint = f"tav did not write it so; remove {self.folder} if it is of no use"
+        if missing := sorted(_Recipe.model_fields.keys() - recipe.keys()):
+            raise SettingsError(f"{name} says nothing about {', '.join(missing)}", hint)
+        try:
+            parse(_Recipe, recipe, name)
+        except SettingsError as error:
+            raise SettingsError(error.message, hint) from None
         return recipe
 
     @property
@@ -55,6 +88,11 @@ class Edit:
         return self.folder / PARTIAL
 
     @property
+    def claimed(self) -> bool:
+        """Is it still there?"""
+        return (self.folder / RECIPE).is_file()
+
+    @property
     def done(self) -> bool:
         """The video is written last, and whole."""
         return self.video.is_file()
@@ -63,7 +101,7 @@ class Edit:
 def all_edits(workspace: Workspace) -> list[Edit]:
     """The edits of a workspace by number."""
     folders = (path for path in workspace.edits.glob("*/") if _NUMBERED.match(path.name))
-    return sorted((Edit(path) for path in folders if (path / RECIPE).is_file()), key=lambda edit: edit.number)
+    return sorted((Edit(path) for path in folders if Edit(path).claimed), key=lambda edit: edit.number)
 
 
 def find_edit(workspace: Workspace, name: str) -> Edit:
@@ -78,29 +116,38 @@ def find_edit(workspace: Workspace, name: str) -> Edit:
 
 def claim(workspace: Workspace, recipe: dict[str, Any]) -> Edit:
     """The edit with this very recipe, or a new one, its recipe written, under the next number."""
-    workspace.edits.mkdir(exist_ok=True)
-    with locked(workspace, "edits", wait=30):
+    if there := _with_recipe(workspace, recipe):
+        return there
+    with locked(workspace, "edits", SOON):
+        workspace.edits.mkdir(exist_ok=True)
         remove_leftovers(workspace.edits)
-        edits = all_edits(workspace)
-        for edit in edits:
-            if edit.recipe == recipe:
-                return edit
-        number = max(_numbers(workspace), default=0) + 1
-        building = temporary_sibling(workspace.edits / "edit")
-        building.mkdir()
-        try:
-            (building / RECIPE).write_text(tomlkit.dumps(recipe), encoding="utf-8")
-            folder = workspace.edits / f"{number:04d}-{slug(recipe['prompt'])}".rstrip("-")
-            building.replace(folder)
-        finally:
-            shutil.rmtree(building, ignore_errors=True)
-    return Edit(folder)
+        return _with_recipe(workspace, recipe) or _new(workspace, recipe)
 
 
-def release(edit: Edit) -> None:
+def release(workspace: Workspace, edit: Edit) -> None:
     """Give up a claim of which nothing is made yet, as if it had never been asked for."""
-    if edit.folder.is_dir() and [path.name for path in edit.folder.iterdir()] == [RECIPE]:
-        shutil.rmtree(edit.folder)
+    with locked(workspace, "edits", SOON):
+        if edit.folder.is_dir() and [path.name for path in edit.folder.iterdir()] == [RECIPE]:
+            away = temporary_sibling(edit.folder)
+            edit.folder.replace(away)
+            shutil.rmtree(away)
+
+
+def _with_recipe(workspace: Workspace, recipe: dict[str, Any]) -> Edit | None:
+    return next((edit for edit in all_edits(workspace) if edit.recipe == recipe), None)
+
+
+def _new(workspace: Workspace, recipe: dict[str, Any]) -> Edit:
+    number = max(_numbers(workspace), default=0) + 1
+    folder = workspace.edits / f"{number:04d}-{slug(recipe['prompt'])}".rstrip("-")
+    building = temporary_sibling(workspace.edits / "edit")
+    building.mkdir()
+    try:
+        (building / RECIPE).write_text(tomlkit.dumps(recipe), encoding="utf-8")
+        building.replace(folder)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    return Edit(folder)
 
 
 def _numbers(workspace: Workspace) -> Iterator[int]:

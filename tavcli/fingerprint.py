@@ -6,14 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from tav.bases.digest import file_digest
+from tav.formats import FORMAT
 from tavcli.home import cache_folder
-
-# Raised when a stage's files change meaning; older results are then stale, never misread.
-FORMAT = 1
 
 
 def key(stage: str, inputs: dict[str, Any]) -> str:
-    """12 hex digits that name the result of `stage` for `inputs` (plain JSON values)."""
+    """12 hex digits that name the result of `stage` for `inputs` (plain JSON values), written in today's format."""
     text = json.dumps({"stage": stage, "format": FORMAT, **inputs}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 

@@ -65,13 +65,14 @@ def _save(partial: Path, latents: "Tensor", done: int) -> None:
     save_tensors(partial, "latents", {"latents": latents}, {"done": done})
 
 
-def read_partial(path: Path) -> "tuple[Tensor, int] | None":
-    """Latents and steps done of an interrupted loop, if there is one."""
+def read_partial(path: Path, steps: int) -> "tuple[Tensor, int] | None":
+    """Latents and steps done of an interrupted loop of `steps`, if there is one. Raises CheckpointError."""
     from tav.checkpoint import read_tensors
 
     if not path.is_file():
         return None
-    tensors, provenance = read_tensors(path, "latents")
-    if "latents" not in tensors or not isinstance(provenance.get("done"), int):
+    tensors, provenance = read_tensors(path, "latents", latents=5)
+    done = provenance.get("done")
+    if not isinstance(done, int) or not 0 <= done <= steps:
         raise CheckpointError(f"{path.name} does not say how far it is", f"remove {path} and it is made again")
-    return tensors["latents"], provenance["done"]
+    return tensors["latents"], done

@@ -1,4 +1,4 @@
-"""One writer for each thing in a workspace; the loser is told who the winner is."""
+"""One writer for each thing in a workspace; others wait for it, and are told for whom."""
 
 import json
 import os
@@ -6,12 +6,12 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import filelock
 
-from tav.atomic import remove_leftovers, write_text
+from tav.atomic import is_running, read_text, remove_leftovers, write_text
 from tav.errors import TavError
 from tavcli.workspace import Workspace
 
@@ -20,9 +20,16 @@ class Busy(TavError):
     """Another process writes the same thing."""
 
 
+# What `filelock` calls waiting for as long as it takes.
+FOREVER = -1.0
+
+
 @contextmanager
 def locked(workspace: Workspace, name: str, wait: float = 0) -> Iterator[None]:
-    """Hold the lock `name` of the workspace; raises Busy, naming the holder, if it is not free in `wait` seconds."""
+    """Hold the lock `name` of the workspace; raises Busy, naming the holder, if it is not free in `wait` seconds.
+
+    A signal ends the waiting at once. What was true before the lock is held may be so no more: look again inside.
+    """
     workspace.locks.mkdir(exist_ok=True)
     path = workspace.locks / f"{name}.lock"
     # Taking the lock truncates the lock file, so who holds it stands in a file beside it.
@@ -30,13 +37,25 @@ def locked(workspace: Workspace, name: str, wait: float = 0) -> Iterator[None]:
     try:
         with filelock.FileLock(path, timeout=wait):
             remove_leftovers(workspace.locks)
-            write_text(holder, json.dumps(_me()))
+            with suppress(OSError):  # a courtesy: on a full disk it is done without
+                write_text(holder, json.dumps(_me()))
             try:
                 yield
             finally:
                 holder.unlink(missing_ok=True)
     except filelock.Timeout:
-        raise Busy(f"{name} is being written by {_who(holder)}", "wait until it is done, or stop it") from None
+        raise Busy(f"{name} is being written by {_who(holder)}", "try again when it is done") from None
+
+
+def turn(workspace: Workspace, name: str, held: ExitStack, wait: bool) -> Iterator[str]:
+    """Enter the lock `name` into `held`; if it is busy, yields once for whom it waits, or raises Busy (no `wait`)."""
+    try:
+        held.enter_context(locked(workspace, name))
+    except Busy as busy:
+        if not wait:
+            raise
+        yield f"waiting: {busy.message}"
+        held.enter_context(locked(workspace, name, FOREVER))
 
 
 def _me() -> dict[str, str | int]:
@@ -50,7 +69,10 @@ def _me() -> dict[str, str | int]:
 
 def _who(holder: Path) -> str:
     try:
-        me = json.loads(holder.read_text(encoding="utf-8"))
-        return f"process {me['pid']} on {me['host']} (`{me['command']}`, since {me['since']})"
-    except (OSError, ValueError, KeyError, TypeError):
+        it = json.loads(read_text(holder))
+        # Between the lock and its new holder's note there is still that of an old one which was killed.
+        if it["host"] == socket.gethostname() and not is_running(it["pid"]):
+            return "another process"
+        return f"process {it['pid']} on {it['host']} (`{it['command']}`, since {it['since']})"
+    except (OSError, ValueError, RecursionError, KeyError, TypeError):
         return "another process"

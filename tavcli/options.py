@@ -7,7 +7,7 @@ from typing import Any
 
 from tavcli.workspace import Workspace, find
 
-_SWITCHES = {"--json", "--dry-run", "-q", "--quiet", "-v", "--verbose"}
+_SWITCHES = {"--json", "--dry-run", "--no-wait", "-q", "--quiet", "-v", "--verbose"}
 _WITH_VALUE = {"-C", "--workspace", "--device", "--precision"}
 
 
@@ -26,10 +26,13 @@ class Options:
     dry_run: bool = False
     quiet: bool = False
     verbose: bool = False
+    no_wait: bool = False
 
     def workspace(self) -> Workspace:
-        """The workspace this call is about."""
-        return find(Path.cwd(), self.folder)
+        """The workspace this call is about. Raises NewerFormatError when it is one of a later tav."""
+        workspace = find(Path.cwd(), self.folder)
+        workspace.refuse_newer()
+        return workspace
 
     def flags(self) -> dict[str, Any]:
         """Those that are settings."""

@@ -12,6 +12,7 @@ import tav
 from tav.atomic import remove_leftovers, write_text
 from tav.errors import TavError, VideoError
 from tav.events import LessAtOnce, SampleStep
+from tav.formats import FORMAT
 from tav.settings import SampleSettings
 from tavcli import edits
 from tavcli.edits import PARTIAL, Edit
@@ -46,6 +47,7 @@ def recipe(session: Session, prompt: str, settings: SampleSettings, steps: int) 
     learned = tuned.inputs.get("tune") or {"imported": tuned.inputs["imported"]}
     return {
         "tav": tav.__version__,
+        "format": FORMAT,
         "prompt": prompt,
         **settings.model_dump(mode="json"),
         "steps": steps,
@@ -60,59 +62,76 @@ def recipe(session: Session, prompt: str, settings: SampleSettings, steps: int) 
 
 
 def edit(session: Session, prompts: list[str], settings: SampleSettings, steps: int) -> Iterator[RunEvent | Edit]:
-    """Make one edit for each prompt, on fresh stages; yields each Edit when its video is there."""
+    """Make one edit for each prompt, on fresh stages; yields each Edit when its video is there.
+
+    What another process is making comes last, and is not made twice.
+    """
     from tav.video import check_recipe
 
     settings = acting(settings)
     recipes = [recipe(session, prompt, settings, steps) for prompt in dict.fromkeys(prompts)]
     for one_recipe in recipes:
         check_recipe(one_recipe)
-    claimed = [edits.claim(session.workspace, one_recipe) for one_recipe in recipes]
-    with contextlib.ExitStack() as held:
-        _hold(session.workspace, claimed, held)
-        for one in (one for one in claimed if one.done):
-            one.partial.unlink(missing_ok=True)
-            yield Note(f"edit {one.number} is this very recipe: nothing to do")
-            yield one
-        waiting = [one for one in claimed if not one.done]
-        if waiting:
-            forecaster = Forecaster(session)
-            forecast = forecaster.edit(steps, len(waiting), settings.guidance_scale != 1)
-            yield Note(f"editing: {forecaster.fitting('the edit', forecast)}")
-        # One that was begun goes on alone; the new ones share what does not depend on the prompt.
-        for begun in (one for one in waiting if one.partial.is_file()):
-            yield from _edit(session, [begun], settings, steps)
-        if new := [one for one in waiting if not one.done]:
-            yield from _edit(session, new, settings, steps)
+    while recipes:
+        with contextlib.ExitStack() as held:
+            claimed = [edits.claim(session.workspace, one_recipe) for one_recipe in recipes]
+            ours = _hold(session, claimed, held)
+            yield from _make(session, ours, settings, steps)
+        recipes = [one_recipe for one_recipe, one in zip(recipes, claimed, strict=True) if one not in ours]
+        # Nothing is held while waiting, so that no two processes can wait for each other. Then look again.
+        for one in [one for one in claimed if one not in ours][:1]:
+            with contextlib.ExitStack() as held:
+                yield from session.turn(_lock(one), held)
 
 
-def _hold(workspace: Workspace, claimed: list[Edit], held: contextlib.ExitStack) -> None:
-    """Lock all claimed edits until `held` is closed; if one is busy, give up the claims of which nothing is made."""
-    # In one order for all processes, so that two of them cannot each hold what the other one wants.
-    ordered = sorted(claimed, key=lambda one: one.number)
-    try:
-        for one in ordered:
-            held.enter_context(_locked(workspace, one))
-            held.enter_context(_released_on_failure(one))
-            remove_leftovers(one.folder)
-    except Busy:
-        for one in ordered:
-            with contextlib.suppress(Busy), _locked(workspace, one):
-                edits.release(one)
-        raise
+def _make(session: Session, ours: list[Edit], settings: SampleSettings, steps: int) -> Iterator[RunEvent | Edit]:
+    for one in (one for one in ours if one.done):
+        if one.partial.is_file():
+            one.partial.unlink()
+        yield Note(f"edit {one.number} is this very recipe: nothing to do")
+        yield one
+    unmade = [one for one in ours if not one.done]
+    if unmade:
+        forecaster = Forecaster(session)
+        forecast = forecaster.edit(steps, len(unmade), settings.guidance_scale != 1)
+        yield Note(f"editing: {forecaster.fitting('the edit', forecast)}")
+    # One that was begun goes on alone; the new ones share what does not depend on the prompt.
+    for begun in (one for one in unmade if one.partial.is_file()):
+        yield from _edit(session, [begun], settings, steps)
+    if new := [one for one in unmade if not one.done]:
+        yield from _edit(session, new, settings, steps)
 
 
-def _locked(workspace: Workspace, one: Edit) -> contextlib.AbstractContextManager[None]:
-    return locked(workspace, f"edit-{one.number:04d}")
+def _hold(session: Session, claimed: list[Edit], held: contextlib.ExitStack) -> list[Edit]:
+    """Those of the edits that are ours until `held` is closed; the others are busy. Raises Busy rather than wait."""
+    ours, busy = [], None
+    for one in claimed:
+        try:
+            if not one.done:  # else there is nothing to write
+                held.enter_context(locked(session.workspace, _lock(one)))
+                held.enter_context(_released_on_failure(session.workspace, one))
+                remove_leftovers(one.folder)
+            if one.claimed:  # whoever claimed it may have given it up before we had the lock
+                ours.append(one)
+        except Busy as error:
+            busy = error
+    if busy is not None and not session.wait:
+        raise busy  # only now: what was claimed is held, and given up
+    return ours
+
+
+def _lock(one: Edit) -> str:
+    return f"edit-{one.number:04d}"
 
 
 @contextlib.contextmanager
-def _released_on_failure(one: Edit) -> Iterator[None]:
+def _released_on_failure(workspace: Workspace, one: Edit) -> Iterator[None]:
     """Bad input found on the way leaves no unfinished edit behind."""
     try:
         yield
     except TavError:
-        edits.release(one)
+        with contextlib.suppress(Busy):
+            edits.release(workspace, one)
         raise
 
 
@@ -127,7 +146,7 @@ def _edit(session: Session, group: list[Edit], settings: SampleSettings, steps: 
         like = inverted_latents(session.inverted(steps))
     else:
         like = (yield from session.encoded()).mean  # only its shape counts
-    start, done = read_partial(group[0].partial) or (start_latents(like, settings), 0)
+    start, done = read_partial(group[0].partial, steps) or (start_latents(like, settings), 0)
     events = sample(
         session.video, session.schedule, start, contexts, negative, settings.guidance_scale, steps, done=done
     )

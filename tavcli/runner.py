@@ -4,6 +4,7 @@ Everything here yields events, the engine's and the session's; who iterates show
 long loops are saved every minute or 50 steps and when the user stops, so that the same command goes on where it was.
 """
 
+import contextlib
 import json
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import tav
-from tav.atomic import remove_leftovers, write_text
+from tav.atomic import read_text, remove_leftovers, write_text
 from tav.errors import CheckpointError, DeviceMemoryError
 from tav.events import TuneStep
 from tavcli import stages
@@ -19,7 +20,6 @@ from tavcli.edits import PARTIAL
 from tavcli.forecasts import Forecaster, Stopwatch
 from tavcli.interrupts import Interrupted, interrupts
 from tavcli.keeping import SaveClock, kept, read_partial
-from tavcli.locks import locked
 from tavcli.session import Begin, Checked, Note, RunEvent, Session
 from tavcli.stages import CHECK, LOG, STATE, Stage
 
@@ -41,12 +41,15 @@ def tune(session: Session, fresh: bool = False) -> Iterator[RunEvent]:
     """
     stage = session.tuned
     stages.refuse_lost_import(stage)
-    with locked(session.workspace, f"tuned-{stage.key}"):
+    if stage.state == "fresh" and not fresh and not _superseded(stage):
+        return  # without the lock: what may only be read can still be used
+    with contextlib.ExitStack() as held:
+        yield from session.turn(f"tuned-{stage.key}", held)
         if fresh or stage.state != "fresh":
             remove_leftovers(stage.folder)
             yield from _tune(session, stage, fresh)
-        if (stage.folder / STATE).is_file():
-            _forget_shorter(stage)
+        for state in _superseded(stage):
+            state.unlink(missing_ok=True)
 
 
 def _tune(session: Session, stage: Stage, fresh: bool) -> Iterator[RunEvent]:
@@ -64,8 +67,9 @@ def _tune(session: Session, stage: Stage, fresh: bool) -> Iterator[RunEvent]:
     yield from session.load_video()
     tuning = Tuning(session.video, session.settings.tune, forecast.rung)
     if fresh:
+        for state in _states_of_shorter(stage):
+            state.unlink(missing_ok=True)
         stage.discard()
-        _forget_shorter(stage)
     log = yield from _resume(stage, tuning)
     stage.open()  # only now: until here bad input may have stopped us
     yield Begin("tuning", session.settings.tune.steps, tuning.step)
@@ -111,18 +115,26 @@ def _resume(stage: Stage, tuning: "Tuning") -> Generator[RunEvent, None, list[st
         if folder is None:
             return []
         tuning.load_state(read_tensors(folder / STATE, "state")[0])
+        log = _read_log(folder / LOG)[: tuning.step]
     yield Note(f"going on from step {tuning.step} of tuned/{folder.name}")
-    log = folder / LOG
-    return log.read_text(encoding="utf-8").splitlines(keepends=True)[: tuning.step] if log.is_file() else []
+    return log
+
+
+def _read_log(path: Path) -> list[str]:
+    """Its lines; none if it is gone. Raises CheckpointError when it is no text."""
+    try:
+        return read_text(path).splitlines(keepends=True)
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from None
 
 
 def done(stage: Stage) -> int:
     """Steps that an interrupted or shorter run has done already."""
-    from tav.checkpoint import read_provenance
-
     with _fresh_helps():
         folder = _furthest(stage)
-        return 0 if folder is None else int(read_provenance(folder / STATE, "state").get("step", 0))
+        return 0 if folder is None else _steps_done(folder / STATE)
 
 
 @contextmanager
@@ -135,17 +147,24 @@ def _fresh_helps() -> Iterator[None]:
 
 def _furthest(stage: Stage) -> Path | None:
     """The folder whose state has most steps done, this run's own if others have no more."""
+    folders = [folder for folder in (stage.folder, *stages.same_run(stage)) if (folder / STATE).is_file()]
+    return max(folders, key=lambda folder: _steps_done(folder / STATE), default=None)
+
+
+def _steps_done(state: Path) -> int:
     from tav.checkpoint import read_provenance
 
-    folders = [folder for folder in (stage.folder, *stages.same_run(stage)) if (folder / STATE).is_file()]
-    steps = {folder: read_provenance(folder / STATE, "state").get("step", 0) for folder in folders}
-    return max(folders, key=lambda folder: steps[folder], default=None)
+    step = read_provenance(state, "state").get("step", 0)
+    return step if isinstance(step, int) else 0
 
 
-def _forget_shorter(stage: Stage) -> None:
-    """One resume state for each run is enough: the furthest."""
-    for folder in stages.same_run(stage):
-        (folder / STATE).unlink(missing_ok=True)
+def _superseded(stage: Stage) -> list[Path]:
+    """Resume states that are of no more use: for each run one is enough, the furthest."""
+    return _states_of_shorter(stage) if (stage.folder / STATE).is_file() else []
+
+
+def _states_of_shorter(stage: Stage) -> list[Path]:
+    return [folder / STATE for folder in stages.same_run(stage) if (folder / STATE).is_file()]
 
 
 # Invert ---------------------------------------------------------------------------------------------------------------
@@ -156,10 +175,13 @@ def invert(session: Session, steps: int, check: bool) -> Iterator[RunEvent]:
     from tav.checkpoint import save_tensors
 
     stage = session.inverted(steps)
-    with locked(session.workspace, f"inverted-{stage.key}"):
+    if _is_whole(stage, check):
+        return
+    with contextlib.ExitStack() as held:
+        yield from session.turn(f"inverted-{stage.key}", held)
         remove_leftovers(stage.folder)
         fresh = stage.state == "fresh"
-        checks = check and not (stage.folder / CHECK).is_file()
+        checks = check and not stage.score
         if not fresh or checks:
             forecaster = Forecaster(session)
             forecast = forecaster.invert(0 if fresh else steps, checks, steps)
@@ -171,8 +193,14 @@ def invert(session: Session, steps: int, check: bool) -> Iterator[RunEvent]:
             # Only now, so that a check which was interrupted is not forgotten by the next `tav edit`.
             save_tensors(stage.result, "latents", {"latents": latents}, _provenance(session, stage))
         (stage.folder / PARTIAL).unlink(missing_ok=True)
-        if (stage.folder / CHECK).is_file():
+        if stage.score:
             (stage.folder / CHECK_PARTIAL).unlink(missing_ok=True)
+
+
+def _is_whole(stage: Stage, check: bool) -> bool:
+    """Is everything made, and nothing left of the making?"""
+    left = [stage.folder / PARTIAL, *([stage.folder / CHECK_PARTIAL] if stage.score else [])]
+    return stage.state == "fresh" and bool(stage.score or not check) and not any(path.is_file() for path in left)
 
 
 def _invert(session: Session, stage: Stage, steps: int) -> "Generator[RunEvent, None, Tensor]":
@@ -182,7 +210,7 @@ def _invert(session: Session, stage: Stage, steps: int) -> "Generator[RunEvent, 
     (context,) = yield from session.contexts([""])
     yield from session.load_tuned()
     partial = stage.folder / PARTIAL
-    start, done = read_partial(partial) or (encoded.mean, 0)
+    start, done = read_partial(partial, steps) or (encoded.mean, 0)
     stage.open()
     yield Begin("inversion", steps, done)
     watch = Stopwatch()
@@ -202,7 +230,7 @@ def _check(session: Session, stage: Stage, latents: "Tensor", steps: int) -> Ite
     (context,) = yield from session.contexts([""])
     yield from session.load_tuned()
     partial = stage.folder / CHECK_PARTIAL
-    start, done = read_partial(partial) or (latents, 0)
+    start, done = read_partial(partial, steps) or (latents, 0)
     yield Begin("reconstruction check", steps, done)
     events = sample(session.video, session.schedule, start, [context], context, 1, steps, done=done)
     sampled = yield from kept(session, events, partial, start)
@@ -218,7 +246,7 @@ def _check(session: Session, stage: Stage, latents: "Tensor", steps: int) -> Ite
 def inverted_latents(stage: Stage) -> "Tensor":
     from tav.checkpoint import read_tensors
 
-    tensors, provenance = read_tensors(stage.result, "latents")
+    tensors, provenance = read_tensors(stage.result, "latents", latents=5)
     stages.refuse_other(stage, provenance, f"remove {stage.folder} and it is made again")
     return tensors["latents"]
 

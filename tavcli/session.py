@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from tav.atomic import remove_leftovers
 from tav.bases.catalog import resolve
 from tav.bases.digest import base_digest
-from tav.bases.embedded import EMBEDDED
 from tav.bases.parts import inspect_base
 from tav.errors import CheckpointError, DeviceMemoryError, SettingsError
 from tav.events import Event
@@ -18,6 +17,7 @@ from tav.settings import parse
 from tavcli import stages
 from tavcli.calibration import Measured
 from tavcli.fingerprint import digest, digest_cache, key
+from tavcli.locks import turn
 from tavcli.settings import Layer, WorkspaceSettings, in_force
 from tavcli.stages import Stage
 from tavcli.workspace import Workspace
@@ -61,12 +61,17 @@ RunEvent = Event | Begin | Note | Checked
 
 
 class Session:
-    """What a command works with. Events are yielded for whoever shows them; heavy imports happen on first use."""
+    """What a command works with. Events are yielded for whoever shows them; heavy imports happen on first use.
 
-    def __init__(self, workspace: Workspace, flags: Layer) -> None:
+    `wait` says whether to wait for what another process is writing.
+    """
+
+    def __init__(self, workspace: Workspace, flags: Layer, wait: bool = True) -> None:
         self.workspace = workspace
+        self.wait = wait
         toml = workspace.read()
-        self.parts = inspect_base(_base(workspace, parse(WorkspaceSettings, toml, "tav.toml").base))
+        # A relative path means from the workspace, wherever the command is called.
+        self.parts = inspect_base(resolve(parse(WorkspaceSettings, toml, "tav.toml").base, workspace.folder))
         self.settings = in_force(toml, flags, self.parts.recommendation)
         self._texts: dict[str, Tensor] = {}
         self._video: VideoUNet | None = None
@@ -157,6 +162,11 @@ class Session:
                 self._video = inflate(unet, frame_attention=self.settings.frame_attention, seed=tune.seed)
                 self._video.folding.kernels.choices = Measured("kernels")
 
+    def turn(self, name: str, held: contextlib.ExitStack) -> Iterator[RunEvent]:
+        """Hold the workspace's lock `name` in `held`, after waiting for it where that is wanted."""
+        for words in turn(self.workspace, name, held, self.wait):
+            yield Note(words)
+
     def load_tuned(self) -> Iterator[RunEvent]:
         """Load the network with its tuned weights, unless it has them from tuning just now."""
         from tav.checkpoint import load_tuned
@@ -179,7 +189,7 @@ class Session:
         path = self.workspace.cache / f"frames-{key('frames', inputs)}.safetensors"
         if path.is_file():
             with contextlib.suppress(CheckpointError):
-                tensors, _ = read_tensors(path, "frames")
+                tensors, _ = read_tensors(path, "frames", mean=5, std=5)
                 return EncodedClip(tensors["mean"], tensors["std"])
         frames = self.clip.frames
         yield Begin("encoding the clip", len(frames))
@@ -203,7 +213,7 @@ class Session:
         for prompt in prompts:
             if prompt not in self._texts and place(prompt).is_file():
                 with contextlib.suppress(CheckpointError):
-                    self._texts[prompt] = read_tensors(place(prompt), "text")[0]["context"]
+                    self._texts[prompt] = read_tensors(place(prompt), "text", context=3)[0]["context"]
         new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self._texts]
         if new:
             yield Note("reading the captions")
@@ -245,9 +255,3 @@ class Session:
                 raise
             hint = "close other programs, or take fewer frames or a smaller size (`--dry-run` says what is needed)"
             raise DeviceMemoryError(f"out of memory on {self.device}", hint) from None
-
-
-def _base(workspace: Workspace, name: str) -> Path:
-    """The base's folder; a relative path means from the workspace, wherever the command is called."""
-    folder = workspace.folder / Path(name).expanduser()
-    return resolve(str(folder) if name != EMBEDDED and folder.is_dir() else name)

@@ -1,13 +1,16 @@
 """The settings of a workspace, in their one order: the base's recommendation < preset < tav.toml < flags."""
 
 import difflib
+import json
 import tomllib
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
+from tav.atomic import read_text
 from tav.errors import SettingsError
+from tav.formats import FORMAT
 from tav.settings import (
     BaseRecommendation,
     ClipSettings,
@@ -59,6 +62,7 @@ class DeviceSettings(Settings):
 class WorkspaceSettings(Preset, DeviceSettings):
     """Everything that is in force in a workspace."""
 
+    format: int = Field(default=FORMAT, ge=1, le=FORMAT, description="how the workspace is written down; tav sets it")
     caption: str = Field(pattern=r"\S", description="what the clip shows")
     base: str = Field(
         min_length=1, description="the text-to-image model: storybook, a folder, or a name in the local hub cache"
@@ -75,12 +79,23 @@ class WorkspaceSettings(Preset, DeviceSettings):
 def read_toml(path: Path) -> Layer:
     """Parse a TOML file; raises SettingsError with the line on a syntax error."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(read_text(path))
     # ValueError: also what is not UTF-8, and numbers too long for Python; RecursionError: brackets without end.
     except (ValueError, RecursionError) as error:
         raise SettingsError(f"{path.name} is not valid TOML: {error}", f"look at {path}") from None
     except OSError as error:
         raise SettingsError(f"{path.name} cannot be read: {error.strerror}", f"look at {path}") from None
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON file that tav wrote. Raises SettingsError when it is no more what it was, or gone."""
+    try:
+        values = json.loads(read_text(path))
+    except (ValueError, RecursionError, OSError) as error:
+        raise SettingsError(f"{path} cannot be read: {str(error).splitlines()[0]}", "remove it") from None
+    if not isinstance(values, dict):
+        raise SettingsError(f"{path} is not a JSON object", "remove it")
+    return values
 
 
 def preset_layer(name: str | None) -> Layer:

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tav.atomic import write_text
-from tav.errors import CheckpointError
+from tav.errors import CheckpointError, SettingsError
+from tav.formats import FORMAT, refuse_newer
 from tavcli.fingerprint import key
-from tavcli.settings import WorkspaceSettings
+from tavcli.settings import WorkspaceSettings, read_json
 
 State = Literal["fresh", "stale", "missing"]
 INPUTS = "inputs.json"
@@ -49,7 +50,16 @@ class Stage:
     def open(self) -> None:
         """Make the folder and write down what its key stands for."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        write_text(self.folder / INPUTS, json.dumps(self.inputs, indent=1, sort_keys=True))
+        write_text(self.folder / INPUTS, json.dumps({"format": FORMAT, **self.inputs}, indent=1, sort_keys=True))
+
+    @property
+    def score(self) -> dict[str, Any]:
+        """What the check found; empty if it was not done, or what it wrote is no more what it was."""
+        try:
+            score = read_json(self.folder / CHECK)
+        except SettingsError:
+            return {}
+        return score if all(isinstance(score.get(name), int | float) for name in ("psnr", "vae_psnr")) else {}
 
     def discard(self) -> None:
         """Remove everything of this stage's folder."""
@@ -73,12 +83,13 @@ def refuse_other(stage: Stage, provenance: dict[str, Any], hint: str) -> None:
 
 
 def read_inputs(folder: Path) -> dict[str, Any]:
-    """What a stage's folder was made from; empty if that cannot be read."""
+    """What a stage's folder was made from; empty if that cannot be read. Raises NewerFormatError."""
     try:
-        values = json.loads((folder / INPUTS).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        values = read_json(folder / INPUTS)
+    except SettingsError:
         return {}
-    return values if isinstance(values, dict) else {}
+    refuse_newer(values.pop("format", None), str(folder))
+    return values
 
 
 def differences(was: dict[str, Any], now: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any, Any]]:

@@ -3,14 +3,16 @@
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import tomlkit
 
-from tav.atomic import TEMPORARY, remove_leftovers, write_text
+from tav.atomic import TEMPORARY, remove_leftovers, temporary_sibling, write_text
 from tav.errors import SettingsError
+from tav.formats import FORMAT, refuse_newer
 from tavcli.data import templates
 from tavcli.settings import Layer, read_toml
 
@@ -49,8 +51,15 @@ class Workspace:
         return self.folder / ".locks"
 
     def read(self) -> Layer:
-        """What tav.toml says, unchecked but for its syntax."""
-        return read_toml(self.settings_file)
+        """What tav.toml says, unchecked but for its syntax. Raises NewerFormatError for one that a later tav made."""
+        values = read_toml(self.settings_file)
+        refuse_newer(values.get("format"), f"the workspace {self.folder}")
+        return values
+
+    def refuse_newer(self) -> None:
+        """Raise NewerFormatError if a later tav made this; a tav.toml that is broken says nothing about that."""
+        with suppress(SettingsError):
+            self.read()
 
     def remember(self, flags: Layer) -> list[str]:
         """Write the settings given by flags into tav.toml, comments kept; returns a line for each that changed."""
@@ -68,7 +77,7 @@ class Workspace:
                     changes.append(f"{section}.{name} = {value}" if table is not document else f"{name} = {value}")
         if changes:
             remove_leftovers(self.folder)
-            write_text(self.settings_file, tomlkit.dumps(document))
+            write_text(self.settings_file.resolve(), tomlkit.dumps(document))  # a link to it stays a link
         return changes
 
 
@@ -107,18 +116,19 @@ def create(folder: Path, clip: Path, values: Layer, draw: Callable[[Path], objec
     """Make a workspace at `folder` (which must not exist, or be empty) with a copy of `clip` and `values` as settings.
 
     `draw(path)` writes the sheet of what was taken. The workspace appears whole or not at all.
+    Raises SettingsError for values that are no text.
     """
     folder = folder.resolve()
     refuse_taken(folder)
-    # The name is fixed, so that the next try removes what a killed one left.
-    building = folder.with_name(f"{TEMPORARY}{folder.name}")
-    shutil.rmtree(building, ignore_errors=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(folder.parent)
+    building = temporary_sibling(folder)
     try:
-        building.mkdir(parents=True)
+        building.mkdir()
         _copy(clip, building / values["clip"]["source"])
         shutil.copyfile(templates() / "workspace" / "README.md", building / "README.md")
         shutil.copyfile(templates() / "workspace" / SETTINGS, building / SETTINGS)
-        Workspace(building).remember(values)
+        Workspace(building).remember({"format": FORMAT, **values})
         if draw is not None:
             draw(building / SHEET)
         building.replace(folder)

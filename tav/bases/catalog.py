@@ -56,15 +56,15 @@ class FetchPlan:
         return sum(size for _, size in self.files)
 
 
-def resolve(name_or_path: str) -> Path:
+def resolve(name_or_path: str, start: Path = Path()) -> Path:
     """The folder of a base, absolute: the embedded one by its name, an existing folder, else one in the hub cache.
 
-    A folder that has the embedded base's name is reached as `./storybook`. Raises BaseModelError when it is none of
-    these. Never downloads.
+    A relative path means from `start`. A folder that has the embedded base's name is reached as `./storybook`.
+    Raises BaseModelError when it is none of these. Never downloads.
     """
     if name_or_path == EMBEDDED:
         return embedded_folder()
-    folder = _expanded(name_or_path)
+    folder = start / _expanded(name_or_path)
     if folder.is_dir():
         return folder.resolve()
     if not _is_hub_name(name_or_path):

@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from tav.atomic import write_text
+from tav.atomic import read_text, write_text
 from tav.bases.parts import BaseParts
 
 Cache = dict[str, Any]
@@ -15,7 +15,7 @@ Cache = dict[str, Any]
 def base_digest(parts: BaseParts, cache_file: Path | None = None) -> str:
     """sha256 (hex) over the relative names and contents of `parts.files`; the folder's place does not matter.
 
-    `cache_file` (JSON) holds the files' own digests by (real path, size, modification time). It is made when it is
+    `cache_file` (JSON) holds the files' own digests by (real path, size, times of change). It is made when it is
     not there, made anew when it is broken, and done without when it cannot be made.
     """
     files = dict(zip(parts.files, _file_digests(parts.files, cache_file), strict=True))
@@ -41,10 +41,11 @@ def _file_digests(files: tuple[Path, ...], cache_file: Path | None) -> list[str]
 
 
 def _file_digest(path: Path, known: Cache) -> str:
-    """sha256 of the file, from `known` when neither size nor time changed; else read, and put into `known`."""
+    """sha256 of the file, from `known` when neither size nor times changed; else read, and put into `known`."""
     real = path.resolve()
     stat = real.stat()
-    stamp = [stat.st_size, stat.st_mtime_ns]
+    # Two bases of one kind are equally big, and archives set equal modification times: the inode's own tells.
+    stamp = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
     entry = known.get(str(real))
     if isinstance(entry, dict) and entry.get("stamp") == stamp and isinstance(entry.get("sha256"), str):
         return str(entry["sha256"])
@@ -56,7 +57,7 @@ def _file_digest(path: Path, known: Cache) -> str:
 
 def _read(cache_file: Path | None) -> Cache:
     try:
-        values = json.loads(cache_file.read_text(encoding="utf-8")) if cache_file else {}
+        values = json.loads(read_text(cache_file)) if cache_file else {}
     except (OSError, ValueError, RecursionError):
         return {}
     return values if isinstance(values, dict) else {}

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tav.errors import VideoError
+from tav.formats import refuse_newer
 from tav.video.child import from_file, one_line, reading_from
 from tav.video.tags import LONGEST_RECIPE, ffmetadata_comment, gif_comment, png_comment, webp_comment
 
@@ -31,7 +32,8 @@ def check_recipe(recipe: dict[str, Any]) -> None:
 def read_recipe(path: Path) -> dict[str, Any] | None:
     """The recipe inside what `write_video` wrote (or of an edit's folder, or a recipe's TOML); None if there is none.
 
-    Anyone can write one: check it. Raises VideoError if `path` cannot be read, or holds more than a recipe may.
+    Anyone can write one: check it. Raises VideoError if `path` cannot be read, or holds more than a recipe may,
+    NewerFormatError if a later tav wrote it.
     """
     if path.is_dir():
         return _of_folder(path)
@@ -44,7 +46,10 @@ def read_recipe(path: Path) -> dict[str, Any] | None:
         ) from error
     if len(text) > LONGEST_RECIPE:
         raise VideoError(f"the recipe in {one_line(path)} is too long to be one", "tav did not write it")
-    return _parsed(text, tomllib.loads if path.suffix == ".toml" else json.loads)
+    recipe = _parsed(text, tomllib.loads if path.suffix == ".toml" else json.loads)
+    if recipe is not None:
+        refuse_newer(recipe.get("format"), one_line(path))
+    return recipe
 
 
 def _of_folder(folder: Path) -> dict[str, Any] | None:

@@ -91,7 +91,8 @@ def _needed(session: Session) -> set[str]:
     workspace, wanted = session.workspace, _but_precision(session.tuned.inputs)
     tuned = [folder for folder in workspace.tuned.glob("*/") if _but_precision(read_inputs(folder)) == wanted]
     weights = {digest(folder / TUNED) for folder in tuned if (folder / TUNED).is_file()}
-    keys = {folder.name for folder in tuned}
+    # By name too: what a folder was made from may be unreadable.
+    keys = {session.tuned.key, session.inverted(session.settings.invert.steps).key, *(folder.name for folder in tuned)}
     for folder in workspace.inverted.glob("*/"):
         inputs = read_inputs(folder)
         if inputs.get("tuned") in weights and inputs.get("steps") == session.settings.invert.steps:

@@ -1,6 +1,5 @@
 """`tav ls` and `tav show`: what is in a workspace, and how it was made."""
 
-import json
 import re
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,12 +7,14 @@ from typing import Annotated, Any
 import tomlkit
 import typer
 
-from tav.errors import SettingsError, TavError
+from tav.errors import BaseModelError, SettingsError, TavError
+from tav.settings import BaseRecommendation
 from tavcli.console import Talk, short
 from tavcli.edits import RECIPE, Edit, all_edits, find_edit
 from tavcli.options import Options
 from tavcli.recipes import as_toml, checked, command, plain
 from tavcli.session import Session
+from tavcli.settings import WorkspaceSettings, in_force, read_json
 from tavcli.stages import Stage
 from tavcli.workspace import Workspace
 
@@ -95,14 +96,12 @@ def _again(workspace: Workspace, edit: Edit, recipe: dict[str, Any]) -> str:
 
 def _show_workspace(options: Options, talk: Talk) -> None:
     workspace = options.workspace()
-    session = Session(workspace, options.flags())
-    tuned, inverted = session.tuned, session.inverted(session.settings.invert.steps)
+    settings_in_force, stages, unknown = _what_is_there(workspace, options)
     edits = all_edits(workspace)
-    stages = {stage.name: {"state": stage.state, "key": stage.key, **_why(stage)} for stage in (tuned, inverted)}
     done = sum(edit.done for edit in edits)
     data: dict[str, Any] = {
         "workspace": str(workspace.folder),
-        "settings": session.settings.model_dump(mode="json"),
+        "settings": settings_in_force.model_dump(mode="json"),
         "stages": stages,
         "edits": {"done": done, "unfinished": len(edits) - done},
     }
@@ -110,6 +109,21 @@ def _show_workspace(options: Options, talk: Talk) -> None:
     lines = [f"# {workspace.folder}", settings, ""]
     lines += [f"# {name}: {stage['state']}{stage.get('why', '')} ({stage['key']})" for name, stage in stages.items()]
     talk.result(data, [*lines, f"# edits: {done} done, {len(edits) - done} unfinished"])
+    if unknown:
+        talk.warn(f"what is fresh cannot be told: {unknown}")
+
+
+def _what_is_there(workspace: Workspace, options: Options) -> tuple[WorkspaceSettings, dict[str, Any], str]:
+    """Settings, stages by name, and why these are unknown. Without its base or clip a workspace still has its past."""
+    try:
+        session = Session(workspace, options.flags())
+    except BaseModelError as error:
+        return in_force(workspace.read(), options.flags(), BaseRecommendation()), {}, error.message
+    try:
+        stages = (session.tuned, session.inverted(session.settings.invert.steps))
+    except SettingsError as error:
+        return session.settings, {}, error.message
+    return session.settings, {one.name: {"state": one.state, "key": one.key, **_why(one)} for one in stages}, ""
 
 
 def _why(stage: Stage) -> dict[str, str]:
@@ -134,7 +148,7 @@ def _state(edit: Edit) -> str:
 
 def _made(edit: Edit) -> dict[str, Any]:
     path = edit.folder / "made.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return read_json(path) if path.exists() else {}
 
 
 def _without_none(values: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """`tav tune`, `tav invert`, `tav edit`: the main job. Each makes first what it builds on, after saying so."""
 
-import json
 from typing import Annotated, Any
 
 import typer
@@ -15,7 +14,7 @@ from tavcli.interrupts import Interrupted
 from tavcli.options import Options
 from tavcli.session import Checked, Session
 from tavcli.settings import Layer, without_none
-from tavcli.stages import CHECK, Stage, refuse_lost_import
+from tavcli.stages import Stage, refuse_lost_import
 
 _NOT_SHOWN = ("stage", "run", "state")
 
@@ -67,11 +66,11 @@ def invert(
         return
     _make_tuned(session, talk)
     stage = session.inverted(steps)
-    if stage.state == "fresh" and not (check and not (stage.folder / "check.json").is_file()):
+    if stage.state == "fresh" and (stage.score or not check):
         talk.say("the inversion is fresh: nothing to do")
     _follow_inversion(session, talk, steps, check)
     talk.result(
-        {"stage": "inverted", "key": stage.key, "file": str(stage.result), **_score(stage)}, [short(stage.result)]
+        {"stage": "inverted", "key": stage.key, "file": str(stage.result), **stage.score}, [short(stage.result)]
     )
 
 
@@ -106,7 +105,7 @@ def edit(
     sampling = {"negative_prompt": negative, "guidance_scale": guidance, "vary": vary, "seed": seed}
     flags: Layer = {"sample": without_none({**sampling, "inversion": inversion})}
     flags |= {"invert": without_none({"steps": steps}), **options.flags()}
-    session = Session(options.workspace(), flags)
+    session = Session(options.workspace(), flags, wait=not options.no_wait)
     settings, steps = session.settings.sample, session.settings.invert.steps
     if seed is not None and settings.vary == 0 and settings.inversion:
         talk.warn("a seed changes nothing without --vary or --no-inversion")
@@ -144,7 +143,7 @@ def _open(options: Options, talk: Talk, flags: Layer) -> Session:
     """The session with these flags in force; they are written down, so that the next command finds the same stage."""
     workspace = options.workspace()
     flags = {name: values for name, values in flags.items() if values} | options.flags()
-    session = Session(workspace, flags)
+    session = Session(workspace, flags, wait=not options.no_wait)
     if not options.dry_run:
         device_free = {name: value for name, value in flags.items() if name != "device"}
         for change in workspace.remember(device_free):
@@ -226,8 +225,3 @@ def _shown(name: str, value: Any) -> Any:
     if name in ("memory", "free_memory", "disk"):
         return size(value)
     return clock(round(value)) if name == "seconds" else value
-
-
-def _score(stage: Stage) -> dict[str, Any]:
-    path = stage.folder / CHECK
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}

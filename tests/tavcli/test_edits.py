@@ -16,6 +16,7 @@ from tavcli.workspace import Workspace
 RECIPE: dict[str, Any] = {
     "steps": 4,
     "caption": "x",
+    "precision": "fp32",
     "tuned": {"key": "k"},
     "inverted": {},
     "guidance_scale": 12.5,
@@ -102,8 +103,8 @@ def test_edits_are_found_by_number_and_by_name(workspace: Workspace) -> None:
 def test_a_claim_given_up_leaves_no_trace_but_nothing_made_is_lost(workspace: Workspace) -> None:
     first, second = claim(workspace, recipe("a")), claim(workspace, recipe("b"))
     second.partial.touch()
-    release(first)
-    release(second)
+    release(workspace, first)
+    release(workspace, second)
     assert all_edits(workspace) == [Edit(second.folder)]
 
 

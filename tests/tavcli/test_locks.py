@@ -20,7 +20,8 @@ import sys
 from pathlib import Path
 from tavcli.edits import claim
 from tavcli.workspace import Workspace
-recipe = {"steps": 4, "caption": "x", "tuned": {}, "inverted": {}, "guidance_scale": 1.0, "negative_prompt": "",
+recipe = {"steps": 4, "caption": "x", "precision": "fp32", "tuned": {"key": "k"}, "inverted": {},
+          "guidance_scale": 1.0, "negative_prompt": "",
           "vary": 0.0, "seed": 0, "inversion": True}
 for number in range(5):
     print(claim(Workspace(Path(sys.argv[1])), {"prompt": f"{sys.argv[2]} {number}", **recipe}).number)
@@ -35,11 +36,11 @@ def workspace(initial: Path, copy_of: Call) -> Workspace:
 def test_a_second_writer_is_told_who_the_first_is(process: Call, workspace: Workspace, snapshot: Call) -> None:
     key, before = Session(workspace, {}).tuned.key, snapshot(workspace.folder)
     with locked(workspace, f"tuned-{key}"):
-        said = process(workspace.folder, "tune")
+        said = process(workspace.folder, "--no-wait", "tune")
     assert (said.code, said.out) == (1, "")
     error, hint = said.err.splitlines()
     assert error.startswith(f"error: tuned-{key} is being written by process {os.getpid()} on ")
-    assert hint == "  wait until it is done, or stop it"
+    assert hint == "  try again when it is done"
     assert snapshot(workspace.folder) == before
 
 
@@ -56,7 +57,7 @@ def test_an_edit_in_the_making_is_left_to_who_makes_it(tav: Call, edited: Path, 
     (folder / "edits" / "0001-a-cat-is-skiing" / "sheet.png").unlink()
     (folder / "edits" / "0001-a-cat-is-skiing" / "made.json").unlink()
     with locked(Workspace(folder), "edit-0001"):
-        said = tav(folder, "edit", "a dog is skiing", "a cat is skiing")
+        said = tav(folder, "--no-wait", "edit", "a dog is skiing", "a cat is skiing")
     assert said.code == 1
     assert "edit-0001 is being written by process" in said.err
     assert [path.name for path in (folder / "edits").iterdir()] == ["0001-a-cat-is-skiing"]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tavcli.options import globals_first
 
-SWITCHES = ["--json", "--dry-run", "-q", "--quiet", "-v", "--verbose"]
+SWITCHES = ["--json", "--dry-run", "--no-wait", "-q", "--quiet", "-v", "--verbose"]
 WITH_VALUE = ["-C", "--workspace", "--device", "--precision"]
 VALUES = st.sampled_from(["folder", "cpu", "a cat", "", "--json", "-C"])
 GLOBAL = st.one_of(

@@ -80,12 +80,12 @@ def test_a_workspace_explains_itself(here: Path, clip_file: Path) -> None:
     made = create(here / "new" / "w", clip_file, VALUES)
     assert {path.name for path in made.folder.iterdir()} == {"tav.toml", "README.md", "source.mp4"}
     assert (made.folder / "source.mp4").read_bytes() == b"frames"
-    assert made.read() == {**VALUES, "tune": {}, "invert": {}, "sample": {}}
+    assert made.read() == {"format": 1, **VALUES, "tune": {}, "invert": {}, "sample": {}}
     assert not list(here.rglob(".tmp-*"))
 
 
 def test_what_a_killed_one_left_is_removed(here: Path, clip_file: Path) -> None:
-    left = here / ".tmp-w"
+    left = here / ".tmp-999999999-abcdef01"
     left.mkdir()
     (left / "source.mp4").write_bytes(b"fra")
     made = create(here / "w", clip_file, VALUES)
