@@ -5,8 +5,8 @@ import json
 import shutil
 import statistics
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -114,7 +114,8 @@ class Forecaster:
         # The state is copied while it is saved; no activations are there then.
         memory = self._now + self.weights["unet"] + max(working, 2 * state)
         seconds = steps * self.seconds("learn", rung) + self._coding("encode", 1)
-        return Forecast(max(memory, self._vae("encode")), self._free, state + 2 * self.weights["tuned"], seconds, rung)
+        disk = state + 2 * self.weights["tuned"]
+        return Forecast(max(memory, self._now + self._vae("encode", shape)), self._free, disk, seconds, rung)
 
     def invert(self, steps: int, check: bool, check_steps: int) -> Forecast:
         """Of an inversion of so many steps, and of its reconstruction check if asked for."""
@@ -128,9 +129,11 @@ class Forecaster:
         return self._inference(prompts * each, prompts * (2 * self._video + 20_000))
 
     def _inference(self, seconds: float, disk: int) -> Forecast:
-        working = self._cost(self.shape, "infer")["peak"] + self._speed("infer").overhead
-        memory = self._now + self.weights["unet"] + working
-        return Forecast(max(memory, self._vae("decode") + self.weights["unet"]), self._free, disk, seconds)
+        return Forecast(self._inference_memory(self.shape), self._free, disk, seconds)
+
+    def _inference_memory(self, shape: "Shape") -> int:
+        working = max(self._cost(shape, "infer")["peak"] + self._speed("infer").overhead, self._vae("decode", shape))
+        return self._now + self.weights["unet"] + working
 
     def seconds(self, work: "Work", rung: "Rung" = "none") -> float:
         """Of one step: as the last such run took, else by operations counted and the speed measured."""
@@ -153,40 +156,37 @@ class Forecaster:
         if forecast.memory <= forecast.free:
             return forecast
         free = f"{self.session.device} has {size(forecast.free)}"
-        raise DeviceMemoryError(f"{what} needs about {size(forecast.memory)} of memory, and {free}", self._nearest())
+        needs = self._inference_memory if forecast.rung is None else self._least
+        raise DeviceMemoryError(
+            f"{what} needs about {size(forecast.memory)} of memory, and {free}", self._nearest(needs)
+        )
 
-    def _nearest(self) -> str:
-        """The setting closest to what is set that fits, in words."""
-        from tav.nets.recompute import RUNGS
+    def _least(self, shape: "Shape") -> int:
+        """What tuning needs with everything recomputed."""
+        return self._tune(1, shape, "all").memory
 
-        shape, free = self.shape, self._free
-        if self.session.settings.tune.recompute not in ("auto", RUNGS[-1]):
-            for rung in RUNGS:
-                if self._tune(1, shape, rung).memory <= free:
-                    return f'it fits with recompute = "{rung}" under [tune] in tav.toml'
-        if frames := self._most_frames(shape):
-            return f"{frames} frames of {shape.size[0]}x{shape.size[1]} fit: set frames under [clip] in tav.toml"
-        least, (width, height) = self.parts.size_multiple, shape.size
+    def _nearest(self, needs: Callable[["Shape"], int]) -> str:
+        """The setting closest to what is set that fits, in words; `needs` says how much memory a shape takes."""
+        shape, (width, height) = self.shape, self.shape.size
+
+        def fits(frames: int, *size: int) -> bool:
+            return needs(replace(shape, frames=frames, size=size)) <= self._free
+
+        if self._rung_is_set and fits(shape.frames, width, height):
+            return 'it fits with recompute = "all" under [tune] in tav.toml'
+        frames = bisect.bisect_left(range(1, shape.frames), True, key=lambda few: not fits(few, width, height))
+        if frames:
+            return f"{frames} frames of {width}x{height} fit: set frames under [clip] in tav.toml"
+        least = self.parts.size_multiple
         while min(width, height) > least:
             width, height = (max(least, side * 3 // 4 // least * least) for side in (width, height))
-            if self._tune(1, self._with(shape, 1, (width, height)), RUNGS[-1]).memory <= free:
+            if fits(1, width, height):
                 return f"one frame of {width}x{height} fits: set frames and size under [clip] in tav.toml"
         return "no setting of this base fits: close other programs, or use another device"
 
-    def _most_frames(self, shape: "Shape") -> int:
-        """How many frames of this size fit with everything recomputed, fewer than there are; 0 if not even one."""
-        from tav.nets.recompute import RUNGS
-
-        def is_too_much(frames: int) -> bool:
-            return self._tune(1, self._with(shape, frames, shape.size), RUNGS[-1]).memory > self._free
-
-        return bisect.bisect_left(range(1, shape.frames), True, key=is_too_much)
-
-    @staticmethod
-    def _with(shape: "Shape", frames: int, size: tuple[int, int]) -> "Shape":
-        from dataclasses import replace
-
-        return replace(shape, frames=frames, size=size)
+    @property
+    def _rung_is_set(self) -> bool:
+        return self.session.settings.tune.recompute not in ("auto", "all")
 
     def _coding(self, work: "Work", clips: int) -> float:
         from tav.forecast import VAE_CHUNK
@@ -194,8 +194,8 @@ class Forecaster:
         chunks = -(-self.shape.frames // VAE_CHUNK)
         return clips * chunks * self._cost(self.shape, work)["flops"] / self._speed(work).flops
 
-    def _vae(self, work: "Work") -> int:
-        return self._now + self.weights["vae"] + self._cost(self.shape, work)["peak"] + self._speed(work).overhead
+    def _vae(self, work: "Work", shape: "Shape") -> int:
+        return self.weights["vae"] + self._cost(shape, work)["peak"] + self._speed(work).overhead
 
     def _cost(self, shape: "Shape", work: "Work", rung: "Rung" = "none") -> dict[str, int]:
         from tav.forecast import cost

@@ -7,7 +7,7 @@ import typer
 from tav.errors import SettingsError
 from tavcli import outputs, rendering, runner
 from tavcli.commands.texts import warn_of_cut_text, warn_of_unknown_words
-from tavcli.console import Talk, checked, clock, short, size
+from tavcli.console import Talk, checked, short, size
 from tavcli.edits import Edit
 from tavcli.forecasts import Forecast, Forecaster
 from tavcli.interrupts import Interrupted
@@ -16,7 +16,8 @@ from tavcli.session import Checked, Session
 from tavcli.settings import Layer, without_none
 from tavcli.stages import Stage, refuse_lost_import
 
-_NOT_SHOWN = ("stage", "run", "state")
+# Said otherwise: in the line below, or by the line as a whole.
+_NOT_SHOWN = ("stage", "run", "state", "recompute", "memory", "free_memory", "disk", "seconds", "needs")
 
 Steps = Annotated[int | None, typer.Option(metavar="N", help="DDIM steps of inversion and sampling.")]
 
@@ -191,7 +192,7 @@ def _will_tune(session: Session, fresh: bool = False) -> dict[str, Any]:
 def _needs(forecast: Forecast) -> dict[str, Any]:
     rung = {} if forecast.rung is None else {"recompute": forecast.rung}
     found = {"memory": forecast.memory, "free_memory": forecast.free, "disk": forecast.disk}
-    return {**rung, **found, "seconds": round(forecast.seconds, 1)}
+    return {**rung, **found, "seconds": round(forecast.seconds, 1), "needs": str(forecast)}
 
 
 def _will_invert(session: Session, steps: int, check: bool) -> dict[str, Any]:
@@ -215,13 +216,8 @@ def _will_edit(session: Session, prompts: list[str]) -> list[dict[str, Any]]:
 def _plan(plan: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[str]]:
     lines = []
     for item in plan:
-        rest = ", ".join(f"{name} {_shown(name, value)}" for name, value in item.items() if name not in _NOT_SHOWN)
+        rest = ", ".join(f"{name} {value}" for name, value in item.items() if name not in _NOT_SHOWN)
         does = "nothing to do, fresh" if item.get("state") == "fresh" else f"would run ({item.get('state', 'new')})"
-        lines.append(f"{item['stage']}: {does}; {rest}")
+        needs = f"\n  {item['needs']}" if "needs" in item else ""
+        lines.append(f"{item['stage']}: {does}; {rest}{needs}")
     return plan, lines
-
-
-def _shown(name: str, value: Any) -> Any:
-    if name in ("memory", "free_memory", "disk"):
-        return size(value)
-    return clock(round(value)) if name == "seconds" else value

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -50,13 +51,13 @@ def test_more_steps_take_more_time_and_more_frames_more_memory(initial: Path) ->
     assert few.tune(60).seconds > 5 * few.tune(6).seconds
     assert few.edit(10, 3, guided=True).seconds > 3 * few.edit(10, 1, guided=False).seconds
     one = forecaster(initial)
-    large = one._with(one.shape, 16, (64, 64))
+    large = replace(one.shape, frames=16, size=(64, 64))
     assert one._tune(1, large, "none").memory > one._tune(1, one.shape, "none").memory
 
 
 def test_the_rung_follows_the_free_memory(initial: Path, free: Callable[[float], None]) -> None:
     one = forecaster(initial)
-    large = one._with(one.shape, 32, (128, 128))
+    large = replace(one.shape, frames=32, size=(128, 128))
     one.__dict__["shape"] = large
     needs = {rung: one._tune(1, large, rung).memory - one._now for rung in ("none", "feed-forward", "blocks", "all")}
     for rung, need in needs.items():
@@ -84,8 +85,10 @@ def test_the_nearest_setting_that_fits_is_named_and_is_the_nearest(
     initial: Path, free: Callable[[float], None]
 ) -> None:
     one = forecaster(initial)
-    one.__dict__["shape"] = one._with(one.shape, 40, (64, 64))
-    needs = {frames: one._tune(1, one._with(one.shape, frames, (64, 64)), "all").memory for frames in (30, 31)}
+    one.__dict__["shape"] = replace(one.shape, frames=40, size=(64, 64))
+    needs = {
+        frames: one._tune(1, replace(one.shape, frames=frames, size=(64, 64)), "all").memory for frames in (30, 31)
+    }
     assert needs[30] < needs[31]
     free(needs[31] - one._now - 1)
     one.__dict__.pop("_free", None)
