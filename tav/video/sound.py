@@ -1,5 +1,7 @@
 """The clip's own sound: whether an edit can keep it, and the piece that goes with its frames."""
 
+import errno
+import os
 import re
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -21,14 +23,17 @@ def in_step(timestamps: Sequence[float], fps: Fraction) -> bool:
 
 def has_sound(path: Path) -> bool:
     """Is there a sound track?"""
-    return path.is_file() and finish([*from_file(path), "-map", "0:a:0", "-t", "0", "-f", "null", "-"]).returncode == 0
+    # Copied, not decoded: a track that ffmpeg cannot decode is one all the same.
+    asked = ["-map", "0:a:0", "-c", "copy", "-t", "0", "-f", "null", "-"]
+    return path.is_file() and finish([*from_file(path), *asked]).returncode == 0
 
 
 @contextmanager
 def cut_sound(path: Path, start: float, seconds: float) -> Iterator[Path]:
     """Yield a WAV of exactly `seconds` of the first sound track from `start` seconds after the first frame.
 
-    Silent where the track is; mono or stereo. It is gone when the context is left. Raises VideoError.
+    Silent where the track is; mono or stereo. It is gone when the context is left. Raises VideoError if it cannot be
+    decoded, OSError on a full disk.
     """
     at = _first_frame(path) + start
     # Real timestamps (copyts), since the tracks of a file need not start together. first_pts: one that starts late is
@@ -42,6 +47,8 @@ def cut_sound(path: Path, start: float, seconds: float) -> Iterator[Path]:
         wav = Path(folder) / "sound.wav"
         codec = ["-c:a", "pcm_f32le", "-fflags", "+bitexact", "-f", "wav"]
         done = finish([*reading, "-af", f"{window},{length},{plain}", *codec, f"{wav}"])
+        if b"No space left" in done.stderr:  # no fault of the clip's: with room, the sound is there
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), folder)
         if done.returncode != 0:
             raise VideoError(f"the sound of {one_line(path)} cannot be decoded", "convert it to MP4 first")
         yield wav

@@ -149,3 +149,26 @@ def test_where_there_is_no_sound(tmp_path: Path) -> None:
     assert has_sound(loud(tmp_path / "loud.mp4"))
     with pytest.raises(VideoError, match="sound"), cut_sound(tmp_path / "still.gif", 0, 1):
         pass
+
+
+def test_a_track_that_cannot_be_decoded_is_one_all_the_same(tmp_path: Path) -> None:
+    content = loud(tmp_path / "clip.mkv", "-c:a", "libopus").read_bytes()
+    (tmp_path / "clip.mkv").write_bytes(content.replace(b"A_OPUS", b"A_NONE"))
+    assert has_sound(tmp_path / "clip.mkv")
+    with pytest.raises(VideoError, match="cannot be decoded"), cut_sound(tmp_path / "clip.mkv", 0, 1):
+        pass
+
+
+def test_a_full_disk_is_not_the_clips_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, disk = loud(tmp_path / "clip.mp4"), tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode != 0:
+        pytest.skip("a disk of its own cannot be mounted here (that takes root)")
+    monkeypatch.setattr("tempfile.tempdir", str(disk))
+    try:
+        with pytest.raises(OSError, match="No space left"), cut_sound(path, 0, 3):
+            pass
+        assert list(disk.iterdir()) == []
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
