@@ -157,9 +157,8 @@ class Forecaster:
             return forecast
         free = f"{self.session.device} has {size(forecast.free)}"
         needs = self._inference_memory if forecast.rung is None else self._least
-        raise DeviceMemoryError(
-            f"{what} needs about {size(forecast.memory)} of memory, and {free}", self._nearest(needs)
-        )
+        said = f"{what} needs about {size(forecast.memory)} of memory, and {free}"
+        raise DeviceMemoryError(said, self._nearest(needs))
 
     def _least(self, shape: "Shape") -> int:
         """What tuning needs with everything recomputed."""
@@ -169,8 +168,8 @@ class Forecaster:
         """The setting closest to what is set that fits, in words; `needs` says how much memory a shape takes."""
         shape, (width, height) = self.shape, self.shape.size
 
-        def fits(frames: int, *size: int) -> bool:
-            return needs(replace(shape, frames=frames, size=size)) <= self._free
+        def fits(frames: int, width: int, height: int) -> bool:
+            return needs(replace(shape, frames=frames, size=(width, height))) <= self._free
 
         if self._rung_is_set and fits(shape.frames, width, height):
             return 'it fits with recompute = "all" under [tune] in tav.toml'
