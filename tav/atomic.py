@@ -1,4 +1,4 @@
-"""Files appear whole or not at all: write a temporary sibling, fsync, rename."""
+"""Files appear whole or not at all: write in a temporary folder beside them, fsync, rename."""
 
 import errno
 import os
@@ -15,10 +15,15 @@ _TEMPORARY_NAME = re.compile(re.escape(TEMPORARY) + r"([0-9]+)-[0-9a-f]{8}(\.|$)
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary sibling of `path` (same suffix); on success it replaces `path`, else it is removed."""
+    """Yield a place of the same name in a temporary folder beside `path`; on success it replaces `path`.
+
+    The folder goes in any case, and with it what a library leaves that itself writes by way of a temporary file.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = temporary_sibling(path)
+    building = temporary_sibling(path)
+    temporary = building / path.name
     try:
+        building.mkdir()
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
@@ -27,11 +32,11 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     except OSError as error:
         # Nobody knows the temporary name, and what fails in the middle of writing (a full disk) has no name at all.
-        if error.filename in (None, str(temporary)):
-            error.filename = str(path)
+        if error.filename is None or str(error.filename).startswith(str(building)):
+            error.filename, error.filename2 = str(path), None
         raise
     finally:
-        temporary.unlink(missing_ok=True)
+        shutil.rmtree(building, ignore_errors=True)
 
 
 @contextmanager
@@ -70,8 +75,8 @@ def _umask() -> int:
 
 
 def temporary_sibling(path: Path) -> Path:
-    """A name beside `path` that says which process it belongs to, and is short whatever the path's own is."""
-    return path.with_name(f"{TEMPORARY}{os.getpid()}-{uuid.uuid4().hex[:8]}{path.suffix[:12]}")
+    """A name beside `path` that says which process it belongs to."""
+    return path.with_name(f"{TEMPORARY}{os.getpid()}-{uuid.uuid4().hex[:8]}")
 
 
 def is_leftover(path: Path) -> bool:

@@ -6,6 +6,7 @@ Latents and resume states are safetensors too: nothing here is ever a pickle.
 """
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ from tav.nets.inflate import VideoUNet
 
 # The metadata entry that all these files have.
 FORMAT = f"tav-{formats.FORMAT}"
+_OS_ERROR = re.compile(r"\(os error ([0-9]+)\)")
 _ANY_FORMAT = re.compile(r"tav-([0-9]{1,9})")
 
 
@@ -36,8 +38,10 @@ def save_tensors(path: Path, kind: str, tensors: dict[str, Tensor], provenance: 
         with replacing(path) as temporary:
             save_file({name: tensor.contiguous().cpu() for name, tensor in tensors.items()}, temporary, metadata)
     except SafetensorError as error:
-        reason = str(error).splitlines()[0]
-        raise CheckpointError(f"cannot write {path}: {reason}", "check the free space and the permissions") from None
+        number = _OS_ERROR.search(str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from None
 
 
 def read_tensors(path: Path, kind: str, **axes: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -64,7 +68,7 @@ def read_provenance(path: Path, kind: str) -> dict[str, Any]:
 @contextmanager
 def _opened(path: Path, kind: str) -> Iterator[tuple[Any, dict[str, Any]]]:
     try:
-        with safe_open(path, "pt") as file:
+        with _readable(path) as name, safe_open(name, "pt") as file:
             metadata = file.metadata() or {}
             for number in filter(None, map(_ANY_FORMAT.fullmatch, metadata)):
                 refuse_newer(int(number[1]), str(path))
@@ -77,6 +81,17 @@ def _opened(path: Path, kind: str) -> Iterator[tuple[Any, dict[str, Any]]]:
     except (SafetensorError, OSError, ValueError, KeyError, AttributeError, RecursionError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise CheckpointError(f"{path.name} cannot be read: {reason}", f"remove {path} and it is made again") from None
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[str]:
+    """A name of the file that safetensors can open, which takes only those that are UTF-8."""
+    name = str(path)
+    if name.encode(errors="ignore").decode() == name:
+        yield name
+        return
+    with path.open("rb") as file:
+        yield f"/dev/fd/{file.fileno()}"
 
 
 def save_tuned(path: Path, video: VideoUNet, provenance: dict[str, Any]) -> None:

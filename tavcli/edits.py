@@ -140,11 +140,14 @@ def _with_recipe(workspace: Workspace, recipe: dict[str, Any]) -> Edit | None:
 def _new(workspace: Workspace, recipe: dict[str, Any]) -> Edit:
     number = max(_numbers(workspace), default=0) + 1
     folder = workspace.edits / f"{number:04d}-{slug(recipe['prompt'])}".rstrip("-")
-    building = temporary_sibling(workspace.edits / "edit")
-    building.mkdir()
+    building = temporary_sibling(folder)
     try:
+        building.mkdir()
         (building / RECIPE).write_text(tomlkit.dumps(recipe), encoding="utf-8")
         building.replace(folder)
+    except OSError as error:
+        error.filename, error.filename2 = str(folder / RECIPE), None  # not the temporary one
+        raise
     finally:
         shutil.rmtree(building, ignore_errors=True)
     return Edit(folder)

@@ -7,7 +7,7 @@ from typing import Any
 import typer
 
 import tav
-from tav.errors import TavError
+from tav.errors import SettingsError, TavError
 from tavcli.console import Talk
 from tavcli.data import templates
 from tavcli.home import cache_folder, config_folder
@@ -77,7 +77,7 @@ def _workspace(options: Options) -> dict[str, Any]:
 
     try:
         workspace = options.workspace()
-    except TavError:
+    except SettingsError:
         if options.folder is not None:
             raise
         return {"workspace": "none here"}

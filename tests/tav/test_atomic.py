@@ -23,7 +23,7 @@ def test_it_is_not_seen_before_it_is_whole(tmp_path: Path) -> None:
     with replacing(path) as temporary:
         temporary.write_text("new")
         assert path.read_text() == "old"
-        assert (temporary.parent, temporary.suffix) == (path.parent, path.suffix)
+        assert (temporary.parent.parent, temporary.name) == (path.parent, path.name)
     assert path.read_text() == "new"
 
 
