@@ -138,7 +138,8 @@ def write_base(folder: Path, parts: BaseParts) -> None:
             target.parent.mkdir(exist_ok=True)
             shutil.copyfile(file, target)
         _write_json(temporary / "unet" / "config.json", parts.unet.config)
-        weights = {name: tensor.contiguous() for name, tensor in held.items() if name in names}
+        # Copied: in a pickle several names may share one memory, which safetensors does not write.
+        weights = {name: tensor.contiguous().clone() for name, tensor in held.items() if name in names}
         save_file(weights, temporary / "unet" / f"{STEMS['unet'][0]}.safetensors", {"format": "pt"})
 
 
