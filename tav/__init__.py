@@ -20,7 +20,9 @@ _HOME = {
     "invert": "tav.inversion",
     "sample": "tav.sampling",
     **dict.fromkeys(("ClipSettings", "TuneSettings", "InvertSettings", "SampleSettings"), "tav.settings"),
-    **dict.fromkeys(("TuneStep", "NotLearning", "Recomputing", "InvertStep", "LessAtOnce", "SampleStep", "VaeStep"), "tav.events"),
+    **dict.fromkeys(
+        ("TuneStep", "NotLearning", "Recomputing", "InvertStep", "LessAtOnce", "SampleStep", "VaeStep"), "tav.events"
+    ),
     **dict.fromkeys(
         ("TavError", "SettingsError", "BaseModelError", "CheckpointError", "VideoError", "DeviceMemoryError"),
         "tav.errors",

@@ -18,8 +18,8 @@ from torch import Tensor
 from tav.atomic import building, replacing
 from tav.bases.configs import read_json
 from tav.bases.load import blueprint
-from tav.bases.parts import BaseParts, inspect_base
-from tav.bases.tensors import read_weights, tensors_in
+from tav.bases.parts import BaseParts, Part, inspect_base
+from tav.bases.tensors import tensors_in
 from tav.bases.weights import STEMS
 from tav.errors import CheckpointError
 from tav.foreign.layouts import SCALING_FACTOR, image_config, model_index, old_name, plain_name, video_config
@@ -78,11 +78,10 @@ def write_pipeline(folder: Path, parts: BaseParts, video: VideoUNet) -> None:
     with building(folder) as temporary:
         _write_json(temporary / "unet" / "config.json", config)
         known = video.state_dict()
-        unet = read_weights(parts.unet.weights.files, "cpu", torch.float32)
-        unet = {name: tensor for name, tensor in unet.items() if name in known}
+        unet = {name: tensor for name, tensor in _mapped(parts.unet).items() if name in known}
         own = {name: tensor for name, tensor in known.items() if name in video.tuned or name not in unet}
         torch.save(unet | _float32(own), temporary / "unet" / f"{STEMS['unet'][1]}.bin")
-        del unet
+        del unet, own
         for part in ("vae", "text_encoder"):
             _write_old(temporary / part, part, parts)
         _write_tokenizer(temporary / "tokenizer", parts)
@@ -95,8 +94,8 @@ def _write_old(folder: Path, part: str, parts: BaseParts) -> None:
     """A part that does not change, under its old names."""
     network = getattr(parts, part)
     _write_json(folder / "config.json", network.config)
-    weights = read_weights(network.weights.files, "cpu", torch.float32)
-    torch.save({old_name(part, name): tensor for name, tensor in weights.items()}, folder / f"{STEMS[part][1]}.bin")
+    weights = {old_name(part, name): tensor for name, tensor in _mapped(network).items()}
+    torch.save(weights, folder / f"{STEMS[part][1]}.bin")
 
 
 def _write_tokenizer(folder: Path, parts: BaseParts) -> None:
@@ -139,8 +138,15 @@ def write_base(folder: Path, parts: BaseParts) -> None:
             target.parent.mkdir(exist_ok=True)
             shutil.copyfile(file, target)
         _write_json(temporary / "unet" / "config.json", parts.unet.config)
-        weights = {name: tensor.contiguous() for name, tensor in held.items() if name in names}
+        # Copied: in a pickle several names may share one memory, which safetensors does not write.
+        weights = {name: tensor.contiguous().clone() for name, tensor in held.items() if name in names}
         save_file(weights, temporary / "unet" / f"{STEMS['unet'][0]}.safetensors", {"format": "pt"})
+
+
+def _mapped(part: Part) -> dict[str, Tensor]:
+    """A part's weights as float32; where the file has them so they are not read but mapped."""
+    held = {name: tensor for file in part.weights.files for name, tensor in tensors_in(file)}
+    return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in held.items()}
 
 
 def _float32(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -166,7 +166,10 @@ def test_a_file_that_is_not_ours_is_refused(how: str, tmp_path: Path) -> None:
     assert "\n" not in refusal.value.message + refusal.value.hint
 
 
-@pytest.mark.parametrize("how", ["missing", "more", "another shape", "another network"])
+UNFIT = ("missing", "more", "twice", "a difference to nothing", "another shape", "another network")
+
+
+@pytest.mark.parametrize("how", UNFIT)
 def test_parameters_that_do_not_fit_are_refused(
     how: str, tuned: VideoUNet, make_video: Callable[..., VideoUNet], path: Path
 ) -> None:
@@ -177,6 +180,12 @@ def test_parameters_that_do_not_fit_are_refused(
         del tensors[first]
     elif how == "more":
         tensors["more"] = torch.zeros(1)
+    elif how == "twice":
+        query = next(name for name in tensors if name.endswith(".diff"))
+        tensors[query.removesuffix(".diff")] = tensors[query].clone()
+    elif how == "a difference to nothing":
+        temporal = next(name for name in tensors if "attn_temp" in name)
+        tensors[f"{temporal}.diff"] = tensors.pop(temporal)
     elif how == "another shape":
         tensors[first] = tensors[first][:-1]
     save_tensors(path, "tuned", tensors, {})

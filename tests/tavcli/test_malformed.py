@@ -4,7 +4,7 @@ import json
 import os
 import struct
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,9 @@ import hypothesis
 import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
-from safetensors.torch import load_file
 
 from tav.errors import TavError
 from tav.video import read_recipe, write_video
-from tavcli.workspace import Workspace
 
 Call = Callable[..., Any]
 ENOUGH = 300
