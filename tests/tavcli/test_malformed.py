@@ -1,7 +1,9 @@
-"""Hundreds of malformed inputs: refused in one line or, where they turn out to be valid, taken; nothing half-written."""
+"""Hundreds of malformed inputs: refused in one line, or taken where they are valid after all; nothing half-written."""
 
+import contextlib
 import json
 import os
+import shutil
 import struct
 from collections import Counter
 from collections.abc import Callable
@@ -9,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import hypothesis
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
@@ -29,17 +32,15 @@ JSON = st.recursive(JUNK, lambda inner: st.dictionaries(st.text(max_size=8), inn
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, edited: Path) -> Path:
     """One workspace for all: whatever is tried leaves it as it was."""
-    import shutil
-
     return Path(shutil.copytree(edited, tmp_path_factory.mktemp("malformed") / "clip"))
 
 
 @pytest.fixture(scope="module")
 def judge(tav: Call, snapshot: Call) -> Call:
-    """`judge(kind, folder, arguments)`: exit code 0, 1 or 2; if it is refused, in words, and the folder is as before."""
+    """`judge(kind, folder, arguments)`: exit code 0, 1 or 2; what is refused is so in words, the folder as before."""
 
     def run(kind: str, folder: Path, *arguments: object) -> Any:
-        before = snapshot(folder, all_of_it=True)
+        before = snapshot(folder)
         said = tav(folder, "-q", *arguments)
         assert said.code in (0, 1, 2), said
         assert "Traceback" not in said.err
@@ -48,11 +49,8 @@ def judge(tav: Call, snapshot: Call) -> Call:
             assert error.startswith("error: ")
             assert hint.startswith("  ")
         if said.code:
-            after = snapshot(folder, all_of_it=True)
-            # Lock files are there for good.
-            assert {name: it for name, it in after.items() if ".locks" not in name} == {
-                name: it for name, it in before.items() if ".locks" not in name
-            }
+            assert snapshot(folder) == before
+        assert not list(folder.rglob(".tmp*"))
         tried[kind] += 1
         return said
 
@@ -81,9 +79,11 @@ def test_settings(judge: Call, folder: Path, text: str, whole: bool) -> None:
 
 
 def cut(data: bytes, places: Any) -> bytes:
-    """Bytes changed, and the end cut off."""
+    """Bytes changed near the start, where files say what they are, and the end cut off."""
     changed = bytearray(data)
-    for place, byte in places.draw(st.lists(st.tuples(st.integers(0, len(data) - 1), st.integers(0, 255)), max_size=4)):
+    for place, byte in places.draw(
+        st.lists(st.tuples(st.integers(0, min(800, len(data) - 1)), st.integers(0, 255)), max_size=4)
+    ):
         changed[place] = byte
     return bytes(changed[: places.draw(st.one_of(st.just(len(data)), st.integers(0, len(data))))])
 
@@ -104,7 +104,7 @@ def headers(data: bytes, draw: Any) -> bytes:
 FILES = {
     "attention": ("tuned/*/attention.safetensors", ["edit", "a dog", "--no-inversion", "--steps", "1"]),
     "latents": ("inverted/*/latents.safetensors", ["edit", "a dog", "--steps", "4"]),
-    "state": ("tuned/*/state.safetensors", ["tune", "--steps", "7"]),
+    "state": ("tuned/*/state.safetensors", ["tune"]),
 }
 
 
@@ -112,19 +112,18 @@ FILES = {
 @given(name=st.sampled_from(sorted(FILES)), in_header=st.booleans(), draw=st.data())
 def test_tensors(judge: Call, folder: Path, name: str, in_header: bool, draw: Any) -> None:
     pattern, command = FILES[name]
-    (path,) = folder.glob(pattern)
-    before, toml, there = path.read_bytes(), (folder / "tav.toml").read_bytes(), set(folder.rglob("*"))
-    data = (headers if in_header else cut)(before, draw)
-    hypothesis.assume(data != before)
-    path.write_bytes(data)
-    (folder / "tav.toml").write_bytes(toml.replace(b"steps = 6", b"steps = 7"))
+    place = Path(shutil.copytree(folder, folder.with_name("spoilt")))
     try:
-        judge("tensors", folder, *command)
+        (path,) = place.glob(pattern)
+        before = path.read_bytes()
+        path.write_bytes((headers if in_header else cut)(before, draw))
+        hypothesis.assume(path.read_bytes() != before)
+        if name == "state":
+            toml = (place / "tav.toml").read_text()
+            (place / "tav.toml").write_text(toml.replace("steps = 6", "steps = 7"))
+        judge("tensors", place, *command)
     finally:
-        path.write_bytes(before)
-        (folder / "tav.toml").write_bytes(toml)
-        for new in sorted(set(folder.rglob("*")) - there, reverse=True):
-            new.rmdir() if new.is_dir() else new.unlink()
+        shutil.rmtree(place)
 
 
 @few
@@ -173,20 +172,15 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
 )
 def test_recipes_in_videos(clip: Path, video: Path, recipe: dict[str, Any], draw: Any) -> None:
     """Whatever a video says about itself, it is a recipe, or none, or a refusal."""
-    import numpy as np
-
     if draw.draw(st.booleans()):
         write_video(video, np.zeros((1, 16, 16, 3), np.uint8), 1, recipe)
     else:
         data = clip.read_bytes()
         text = json.dumps(recipe).encode()
         video.write_bytes(cut(data.replace(b"Lavf", text[:4].ljust(4)), draw))
-    try:
+    with contextlib.suppress(TavError):
         found = read_recipe(video)
         assert found is None or isinstance(found, dict)
-    except TavError as error:
-        assert error.message
-        assert error.hint
     tried["recipes"] += 1
 
 
