@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import filelock
 
@@ -58,6 +59,17 @@ def turn(workspace: Workspace, name: str, held: ExitStack, wait: bool) -> Iterat
         held.enter_context(locked(workspace, name, FOREVER))
 
 
+def forget_dead(workspace: Workspace) -> None:
+    """Remove the notes of holders on this host that are no more, as far as the workspace can be written.
+
+    What they held may be done, and then nobody takes that lock again.
+    """
+    with suppress(OSError):
+        for note in workspace.locks.glob("*.json"):
+            if _is_dead(_read(note)):
+                note.unlink()
+
+
 def _me() -> dict[str, str | int]:
     return {
         "pid": os.getpid(),
@@ -68,11 +80,25 @@ def _me() -> dict[str, str | int]:
 
 
 def _who(holder: Path) -> str:
+    it = _read(holder)
     try:
-        it = json.loads(read_text(holder))
         # Between the lock and its new holder's note there is still that of an old one which was killed.
-        if it["host"] == socket.gethostname() and not is_running(it["pid"]):
+        if _is_dead(it):
             return "another process"
         return f"process {it['pid']} on {it['host']} (`{it['command']}`, since {it['since']})"
-    except (OSError, ValueError, RecursionError, KeyError, TypeError):
+    except KeyError:
         return "another process"
+
+
+def _read(holder: Path) -> dict[str, Any]:
+    """A holder's note; empty if it is none."""
+    try:
+        it = json.loads(read_text(holder))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return it if isinstance(it, dict) else {}
+
+
+def _is_dead(it: dict[str, Any]) -> bool:
+    pid = it.get("pid")
+    return it.get("host") == socket.gethostname() and isinstance(pid, int) and not is_running(pid)

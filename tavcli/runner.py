@@ -20,6 +20,7 @@ from tavcli.edits import PARTIAL
 from tavcli.forecasts import Forecaster, Stopwatch
 from tavcli.interrupts import Interrupted, interrupts
 from tavcli.keeping import SaveClock, kept, read_partial
+from tavcli.locks import forget_dead
 from tavcli.session import Begin, Checked, Note, RunEvent, Session
 from tavcli.stages import CHECK, LOG, STATE, Stage
 
@@ -41,6 +42,7 @@ def tune(session: Session, fresh: bool = False) -> Iterator[RunEvent]:
     """
     stage = session.tuned
     stages.refuse_lost_import(stage)
+    forget_dead(session.workspace)
     if stage.state == "fresh" and not fresh and not _superseded(stage):
         return  # without the lock: what may only be read can still be used
     with contextlib.ExitStack() as held:
@@ -175,6 +177,7 @@ def invert(session: Session, steps: int, check: bool) -> Iterator[RunEvent]:
     from tav.checkpoint import save_tensors
 
     stage = session.inverted(steps)
+    forget_dead(session.workspace)
     if _is_whole(stage, check):
         return
     with contextlib.ExitStack() as held:
