@@ -96,9 +96,8 @@ def _read(holder: Path) -> dict[str, Any]:
         it = json.loads(read_text(holder))
     except (OSError, ValueError, RecursionError):
         return {}
-    return it if isinstance(it, dict) else {}
+    return it if isinstance(it, dict) and isinstance(it.get("pid"), int) else {}
 
 
 def _is_dead(it: dict[str, Any]) -> bool:
-    pid = it.get("pid")
-    return it.get("host") == socket.gethostname() and isinstance(pid, int) and not is_running(pid)
+    return it.get("host") == socket.gethostname() and not is_running(it["pid"])
