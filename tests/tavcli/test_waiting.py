@@ -133,6 +133,7 @@ def test_of_several_prompts_the_free_ones_are_made_first(done: Call, edited: Pat
     def finish() -> None:
         while not other.is_file():
             time.sleep(0.05)
+        time.sleep(1)  # until it waits for us
         shutil.copy(edited / "edits" / "0001-a-cat-is-skiing" / "video.mp4", video)
 
     with held_for(Workspace(folder), "edit-0001", 0, finish):
