@@ -11,7 +11,7 @@ from pathlib import Path
 
 import filelock
 
-from tav.atomic import is_running, read_text, remove_leftovers, write_text
+from tav.atomic import TEMPORARY, is_running, read_text, remove_leftovers, write_text
 from tav.errors import TavError
 from tavcli.workspace import Workspace
 
@@ -56,6 +56,11 @@ def turn(workspace: Workspace, name: str, held: ExitStack, wait: bool) -> Iterat
             raise
         yield f"waiting: {busy.message}"
         held.enter_context(locked(workspace, name, FOREVER))
+
+
+def undisturbed(workspace: Workspace, name: str, folder: Path) -> bool:
+    """Is nobody at what lies in `folder`, and nothing left of a killed one? Then no lock is needed to look at it."""
+    return not (workspace.locks / f"{name}.json").exists() and not any(folder.glob(f"{TEMPORARY}*"))
 
 
 def _me() -> dict[str, str | int]:

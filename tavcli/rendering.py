@@ -17,7 +17,7 @@ from tavcli import edits
 from tavcli.edits import PARTIAL, Edit
 from tavcli.fingerprint import digest
 from tavcli.keeping import kept, read_partial
-from tavcli.locks import Busy, locked
+from tavcli.locks import Busy, locked, undisturbed
 from tavcli.runner import inverted_latents
 from tavcli.session import Begin, Note, RunEvent, Session
 from tavcli.workspace import Workspace
@@ -98,7 +98,7 @@ def _hold(session: Session, claimed: list[Edit], held: contextlib.ExitStack) -> 
     ours, busy = [], None
     for one in claimed:
         try:
-            if not one.done:  # else there is nothing to write
+            if not (one.done and undisturbed(session.workspace, _lock(one), one.folder)):
                 held.enter_context(locked(session.workspace, _lock(one)))
                 held.enter_context(_released_on_failure(session.workspace, one))
                 remove_leftovers(one.folder)

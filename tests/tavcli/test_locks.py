@@ -106,3 +106,17 @@ def test_clean_leaves_alone_what_is_being_written(tav: Call, edited: Path, copy_
     said = tav(folder, "clean", "--yes")
     assert not state.exists()
     assert f"removed {size / 1000:.1f} kB" in said.err or f"removed {size / 1e6:.1f} MB" in said.err
+
+
+def test_what_a_killed_process_left_beside_whole_results_is_removed(done: Call, edited: Path, copy_of: Call) -> None:
+    folder = copy_of(edited)
+    keys = {name: next((folder / name).iterdir()) for name in ("tuned", "inverted", "edits")}
+    names = [f"tuned-{keys['tuned'].name}", f"inverted-{keys['inverted'].name}", "edit-0001"]
+    for name in names:
+        (folder / ".locks" / f"{name}.json").write_text("{}")
+    for place in (folder, folder / "cache", folder / ".locks", *keys.values()):
+        (place / ".tmp-999999999-abcdef01").mkdir()
+    for command in (["tune"], ["invert"], ["edit", "a cat is skiing"], ["edit", "a dog"]):
+        done(folder, *command)
+    assert not list(folder.rglob(".tmp-*"))
+    assert not list(folder.glob(".locks/*.json"))
