@@ -6,7 +6,7 @@ import re
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 TEMPORARY = ".tmp-"
@@ -87,10 +87,11 @@ def is_leftover(path: Path) -> bool:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what killed processes left half-written in `folder` (not in its subfolders)."""
+    """Remove what killed processes left half-written in `folder` (not in its subfolders); what cannot go stays."""
     for path in folder.glob(f"{TEMPORARY}*"):
         if is_leftover(path):
-            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+            with suppress(OSError):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def is_running(process: int) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 import filelock
 
-from tav.atomic import is_running, read_text, remove_leftovers, write_text
+from tav.atomic import TEMPORARY, is_running, read_text, remove_leftovers, write_text
 from tav.errors import TavError
 from tavcli.workspace import Workspace
 
@@ -59,15 +59,9 @@ def turn(workspace: Workspace, name: str, held: ExitStack, wait: bool) -> Iterat
         held.enter_context(locked(workspace, name, FOREVER))
 
 
-def forget_dead(workspace: Workspace) -> None:
-    """Remove the notes of holders on this host that are no more, as far as the workspace can be written.
-
-    What they held may be done, and then nobody takes that lock again.
-    """
-    with suppress(OSError):
-        for note in workspace.locks.glob("*.json"):
-            if _is_dead(_read(note)):
-                note.unlink()
+def undisturbed(workspace: Workspace, name: str, folder: Path) -> bool:
+    """Is nobody at what lies in `folder`, and nothing left of a killed one? Then no lock is needed to look at it."""
+    return not (workspace.locks / f"{name}.json").exists() and not any(folder.glob(f"{TEMPORARY}*"))
 
 
 def _me() -> dict[str, str | int]:

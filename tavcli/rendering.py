@@ -19,7 +19,7 @@ from tavcli.edits import PARTIAL, Edit
 from tavcli.fingerprint import digest
 from tavcli.forecasts import Forecaster
 from tavcli.keeping import kept, read_partial
-from tavcli.locks import Busy, forget_dead, locked
+from tavcli.locks import Busy, locked, undisturbed
 from tavcli.runner import inverted_latents
 from tavcli.session import Begin, Note, RunEvent, Session
 from tavcli.workspace import Workspace
@@ -72,7 +72,6 @@ def edit(session: Session, prompts: list[str], settings: SampleSettings, steps: 
     recipes = [recipe(session, prompt, settings, steps) for prompt in dict.fromkeys(prompts)]
     for one_recipe in recipes:
         check_recipe(one_recipe)
-    forget_dead(session.workspace)
     while recipes:
         with contextlib.ExitStack() as held:
             claimed = [edits.claim(session.workspace, one_recipe) for one_recipe in recipes]
@@ -108,7 +107,7 @@ def _hold(session: Session, claimed: list[Edit], held: contextlib.ExitStack) -> 
     ours, busy = [], None
     for one in claimed:
         try:
-            if not one.done:  # else there is nothing to write
+            if not (one.done and undisturbed(session.workspace, _lock(one), one.folder)):
                 held.enter_context(locked(session.workspace, _lock(one)))
                 held.enter_context(_released_on_failure(session.workspace, one))
                 remove_leftovers(one.folder)

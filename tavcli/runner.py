@@ -20,7 +20,7 @@ from tavcli.edits import PARTIAL
 from tavcli.forecasts import Forecaster, Stopwatch
 from tavcli.interrupts import Interrupted, interrupts
 from tavcli.keeping import SaveClock, kept, read_partial
-from tavcli.locks import forget_dead
+from tavcli.locks import undisturbed
 from tavcli.session import Begin, Checked, Note, RunEvent, Session
 from tavcli.stages import CHECK, LOG, STATE, Stage
 
@@ -40,15 +40,15 @@ def tune(session: Session, fresh: bool = False) -> Iterator[RunEvent]:
 
     With `fresh` what is there is thrown away, but not before everything that the new run needs is loaded.
     """
-    stage = session.tuned
+    stage, lock = session.tuned, f"tuned-{session.tuned.key}"
     stages.refuse_lost_import(stage)
-    forget_dead(session.workspace)
-    if stage.state == "fresh" and not fresh and not _superseded(stage):
-        return  # without the lock: what may only be read can still be used
+    whole = stage.state == "fresh" and not _superseded(stage)
+    if whole and not fresh and undisturbed(session.workspace, lock, stage.folder):
+        return  # what may only be read can still be used
     with contextlib.ExitStack() as held:
-        yield from session.turn(f"tuned-{stage.key}", held)
+        yield from session.turn(lock, held)
+        remove_leftovers(stage.folder)
         if fresh or stage.state != "fresh":
-            remove_leftovers(stage.folder)
             yield from _tune(session, stage, fresh)
         for state in _superseded(stage):
             state.unlink(missing_ok=True)
@@ -177,11 +177,11 @@ def invert(session: Session, steps: int, check: bool) -> Iterator[RunEvent]:
     from tav.checkpoint import save_tensors
 
     stage = session.inverted(steps)
-    forget_dead(session.workspace)
-    if _is_whole(stage, check):
+    lock = f"inverted-{stage.key}"
+    if _is_whole(stage, check) and undisturbed(session.workspace, lock, stage.folder):
         return
     with contextlib.ExitStack() as held:
-        yield from session.turn(f"inverted-{stage.key}", held)
+        yield from session.turn(lock, held)
         remove_leftovers(stage.folder)
         fresh = stage.state == "fresh"
         checks = check and not stage.score

@@ -214,10 +214,10 @@ class Session:
             if prompt not in self._texts and place(prompt).is_file():
                 with contextlib.suppress(CheckpointError):
                     self._texts[prompt] = read_tensors(place(prompt), "text", context=3)[0]["context"]
+        remove_leftovers(self.workspace.cache)
         new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self._texts]
         if new:
             yield Note("reading the captions")
-            remove_leftovers(self.workspace.cache)
             with self.memory():
                 tokenizer, text_encoder = load_text(self.parts, self.device, self.dtype)
                 for prompt in new:

@@ -75,8 +75,8 @@ class Workspace:
                 if table.get(name) != value:
                     table[name] = value
                     changes.append(f"{section}.{name} = {value}" if table is not document else f"{name} = {value}")
+        remove_leftovers(self.folder)
         if changes:
-            remove_leftovers(self.folder)
             write_text(self.settings_file.resolve(), tomlkit.dumps(document))  # a link to it stays a link
         return changes
 

@@ -83,7 +83,7 @@ def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]:
 NAMED = {
     ("edit", "files"): {"inputs.json", "steps.jsonl", "state.safetensors", "attention.safetensors", "check.json"}
     | {"cache", "partial.safetensors", "latents.safetensors", "sheet.png", "edit.toml", "made.json", "edit-0002.lock"},
-    ("edit", "bytes"): {"state.safetensors", "latents.safetensors", "sheet.png"},
+    ("edit", "bytes"): {"state.safetensors", "sheet.png"},
     ("settings", "files"): {".locks", "tav.toml", "inputs.json", "steps.jsonl", "state.safetensors"},
 }
 COMMANDS = {"edit": ["edit", "a cat is skiing", "a dog is skiing"], "settings": ["tune", "--lr", "1e-5"]}
@@ -109,9 +109,9 @@ def test_a_disk_that_is_full_at_every_write(
         assert left == []
         if said.code == 0:
             break
-        refused(said, "No space left on device")
+        refused(said, "space")
         failed.append(said.err.splitlines()[-2])
-        room += max({"files": 1, "bytes": 4096}[what], room) if failed[-1] == failed[-2] else 0
+        room += {"files": 1, "bytes": max(4096, room)}[what] if failed[-1] == failed[-2] else 0
     disk.enough()
     done(folder, *COMMANDS[name])
     assert results(folder) == results(whole)
@@ -142,7 +142,7 @@ def test_a_full_standard_output_is_said(tav_command: list[str], edited: Path) ->
         )
     assert said.returncode == 1
     error, hint = said.stderr.splitlines()
-    assert error == "error: standard output: No space left on device"
+    assert error.endswith(": No space left on device")
     assert hint
 
 

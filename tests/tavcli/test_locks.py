@@ -1,8 +1,6 @@
 """One writer for each thing; the loser is told who the winner is."""
 
-import json
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -110,16 +108,15 @@ def test_clean_leaves_alone_what_is_being_written(tav: Call, edited: Path, copy_
     assert f"removed {size / 1000:.1f} kB" in said.err or f"removed {size / 1e6:.1f} MB" in said.err
 
 
-def test_the_note_of_a_killed_holder_goes_with_the_next_command_even_if_nothing_is_left_to_do(
-    edited: Path, copy_of: Callable[[Path], Path], done: Callable[..., Any]
-) -> None:
+def test_what_a_killed_process_left_beside_whole_results_is_removed(done: Call, edited: Path, copy_of: Call) -> None:
     folder = copy_of(edited)
-    child = subprocess.Popen([sys.executable, "-c", ""])
-    child.wait()
-    notes = {name: folder / ".locks" / f"{name}.json" for name in ("edit-0001", "tuned-x", "elsewhere", "alive")}
-    here = {"host": socket.gethostname(), "command": "tav", "since": "now"}
-    for name, note in notes.items():
-        note.write_text(json.dumps({**here, "pid": os.getpid() if name == "alive" else child.pid}))
-    notes["elsewhere"].write_text(json.dumps({**here, "host": "elsewhere", "pid": child.pid}))
-    done(folder, "edit", "a cat is skiing")
-    assert [name for name, note in notes.items() if note.exists()] == ["elsewhere", "alive"]
+    keys = {name: next((folder / name).iterdir()) for name in ("tuned", "inverted", "edits")}
+    names = [f"tuned-{keys['tuned'].name}", f"inverted-{keys['inverted'].name}", "edit-0001"]
+    for name in names:
+        (folder / ".locks" / f"{name}.json").write_text("{}")
+    for place in (folder, folder / "cache", folder / ".locks", *keys.values()):
+        (place / ".tmp-999999999-abcdef01").mkdir()
+    for command in (["tune"], ["invert"], ["edit", "a cat is skiing"], ["edit", "a dog"]):
+        done(folder, *command)
+    assert not list(folder.rglob(".tmp-*"))
+    assert not list(folder.glob(".locks/*.json"))
