@@ -323,7 +323,8 @@ def test_a_workspace_of_any_name(done: Call, clip: Path, tiny_base: Path, tmp_pa
     folder = tmp_path / NAMES[kind]
     done(tmp_path, "init", clip, folder, "--caption", "x", "--base", tiny_base, "--precision", "fp32")
     assert {path.name for path in tmp_path.iterdir()} == {folder.name}
-    for command in (["tune", "--steps", 2], ["invert", "--steps", 2], ["edit", "a dog"], ["edit", "a dog"]):
+    Workspace(folder).remember({"invert": {"check": False}})
+    for command in (["tune", "--steps", 1], ["edit", "--steps", 1, "a dog"]):
         done(tmp_path, "-C", folder, *command)
     for command in (["ls"], ["show"], ["show", "1"], ["clean"], ["doctor"]):
         done(folder, *command)

@@ -131,7 +131,20 @@ NEEDED = {"tav.toml", "weights", "latents", "recipe"}
 # What is no file is as good as not there.
 GONE = {"a folder", "a dangling link", "a pipe"}
 # Made again, or never looked at: a few kinds of garbage are enough, since these runs take their time.
-QUIET = {"frames", "texts", "lock", "holder", "video", "sheet", "score sheet", "cache", "locks", "score"}
+QUIET = {
+    "frames",
+    "texts",
+    "lock",
+    "holder",
+    "video",
+    "sheet",
+    "score sheet",
+    "cache",
+    "locks",
+    "score",
+    "tuned inputs",
+    "log",
+}
 
 
 @contextlib.contextmanager
