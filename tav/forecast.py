@@ -4,9 +4,10 @@ Nothing here depends on weights: networks are built from a base's configs, witho
 weights to see how fast this device is.
 """
 
+import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -27,7 +28,7 @@ Work = Literal["learn", "infer", "encode", "decode"]
 VAE_CHUNK = 4  # frames that go through the VAE at once
 # A calibration runs this many operations at most, so that it takes seconds: on a GPU, and elsewhere.
 _MOST_FLOPS = {"cuda": 2e13}
-_MOST_FLOPS_ELSEWHERE = 3e11
+_MOST_FLOPS_ELSEWHERE = 1e11
 _FRAMES = 4
 
 
@@ -86,19 +87,27 @@ def calibrate(parts: BaseParts, shape: Shape, work: Work, device: torch.device, 
         seconds.append(time.perf_counter() - began)
     del step
     free_cached(device)
-    return Speed(counted.flops / min(seconds), max(0, peak.bytes - counted.peak))
+    return Speed(counted.flops / statistics.median(seconds), max(0, peak.bytes - counted.peak))
 
 
 def _small(parts: BaseParts, shape: Shape, work: Work, most: float) -> Shape:
-    """`shape` with few frames, its sides halved until `work` takes at most `most` operations."""
-    least = parts.size_multiple
-    size = shape.size
+    """`shape`, its frames halved, down to a few, and then its sides, until `work` takes at most `most` operations."""
+    least, frames, size = parts.size_multiple, shape.frames, shape.size
     while True:
-        small = Shape(min(shape.frames, _FRAMES), size, shape.dtype, shape.scope, shape.frame_attention)
-        halved = tuple(max(least, side // 2 // least * least) for side in size)
-        if halved == size or cost(parts, small, work).flops <= most:
+        small = replace(shape, frames=frames, size=size)
+        if cost(parts, small, work).flops <= most:
             return small
-        size = (halved[0], halved[1])
+        halved = (_halved(size[0], least), _halved(size[1], least))
+        if frames > _FRAMES:
+            frames = max(_FRAMES, frames // 2)
+        elif halved != size:
+            size = halved
+        else:
+            return small
+
+
+def _halved(side: int, least: int) -> int:
+    return max(least, side // 2 // least * least)
 
 
 def _prepared(

@@ -110,7 +110,7 @@ class Forecaster:
 
     def _tune(self, steps: int, shape: "Shape", rung: "Rung") -> Forecast:
         state = 3 * 4 * self.weights["tuned"]  # the weights and two moments, float32
-        working = self._cost(shape, "learn", rung)["peak"] + self._speed("learn").overhead
+        working = self._cost(shape, "learn", rung)["peak"] + self._overhead("learn")
         # The state is copied while it is saved; no activations are there then.
         memory = self._now + self.weights["unet"] + max(working, 2 * state)
         seconds = steps * self.seconds("learn", rung) + self._coding("encode", 1)
@@ -132,7 +132,7 @@ class Forecaster:
         return Forecast(self._inference_memory(self.shape), self._free, disk, seconds)
 
     def _inference_memory(self, shape: "Shape") -> int:
-        working = max(self._cost(shape, "infer")["peak"] + self._speed("infer").overhead, self._vae("decode", shape))
+        working = max(self._cost(shape, "infer")["peak"] + self._overhead("infer"), self._vae("decode", shape))
         return self._now + self.weights["unet"] + working
 
     def seconds(self, work: "Work", rung: "Rung" = "none") -> float:
@@ -194,7 +194,7 @@ class Forecaster:
         return clips * chunks * self._cost(self.shape, work)["flops"] / self._speed(work).flops
 
     def _vae(self, work: "Work", shape: "Shape") -> int:
-        return self.weights["vae"] + self._cost(shape, work)["peak"] + self._speed(work).overhead
+        return self.weights["vae"] + self._cost(shape, work)["peak"] + self._overhead(work)
 
     def _cost(self, shape: "Shape", work: "Work", rung: "Rung" = "none") -> dict[str, int]:
         from tav.forecast import cost
@@ -205,6 +205,13 @@ class Forecaster:
             self.costs[name] = {"flops": counted.flops, "peak": counted.peak}
         found: dict[str, int] = self.costs[name]
         return found
+
+    def _overhead(self, work: "Work") -> int:
+        """Bytes beyond what is counted. What the libraries set up on first use they set up once, whatever came first:
+        only the first calibration of a process sees it, so the largest counts for all."""
+        every: tuple[Work, ...] = ("learn", "infer", "encode", "decode")
+        known = [self.speeds[name]["overhead"] for one in every if (name := self._name(one, self.shape)) in self.speeds]
+        return max([self._speed(work).overhead, *known])
 
     def _speed(self, work: "Work") -> "Speed":
         from tav.forecast import Speed, calibrate
