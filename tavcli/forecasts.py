@@ -211,7 +211,8 @@ class Forecaster:
         only the first calibration of a process sees it, so the largest counts for all."""
         every: tuple[Work, ...] = ("learn", "infer", "encode", "decode")
         known = [self.speeds[name]["overhead"] for one in every if (name := self._name(one, self.shape)) in self.speeds]
-        return max([self._speed(work).overhead, *known])
+        most: int = max([self._speed(work).overhead, *known])
+        return most
 
     def _speed(self, work: "Work") -> "Speed":
         from tav.forecast import Speed, calibrate
