@@ -75,7 +75,6 @@ def cost(parts: BaseParts, shape: Shape, work: Work, rung: Rung = "none", kernel
 def calibrate(parts: BaseParts, shape: Shape, work: Work, device: torch.device, kernels: Kernels | None) -> Speed:
     """Do `work` on `device` with made-up weights, on few frames and, where those take long, smaller pictures."""
     few = _small(parts, shape, work, _MOST_FLOPS.get(device.type, _MOST_FLOPS_ELSEWHERE))
-    counted = cost(parts, few, work, kernels=kernels)
     step = _prepared(parts, few, work, "none", device, kernels)
     with PeakMemory(device) as peak:
         step()
@@ -86,6 +85,7 @@ def calibrate(parts: BaseParts, shape: Shape, work: Work, device: torch.device, 
         _wait(device)
         seconds.append(time.perf_counter() - began)
     del step
+    counted = cost(parts, few, work, kernels=kernels)  # only now: the kernels are measured
     free_cached(device)
     return Speed(counted.flops / statistics.median(seconds), max(0, peak.bytes - counted.peak))
 

@@ -76,7 +76,7 @@ class Forecaster:
         self.session = session
         self.parts = session.parts
         self.kernels = Kernels()
-        self.kernels.choices = Measured("kernels")
+        self.kernels.choices, self.kernels.counted_for = Measured("kernels"), session.device.type
         self.costs, self.speeds, self.steps = Measured("costs"), Measured("speeds"), Measured("steps")
 
     @cached_property
@@ -201,6 +201,7 @@ class Forecaster:
 
         name = self._name(work, shape, rung)
         if name not in self.costs:
+            self._speed(work)  # first, since it measures the kernels that are counted
             counted = cost(self.parts, shape, work, rung, self.kernels)
             self.costs[name] = {"flops": counted.flops, "peak": counted.peak}
         found: dict[str, int] = self.costs[name]

@@ -84,10 +84,10 @@ class TextAttention:
         """(b f) n c, with the text's states ((b f) m e) equal for the frames of a clip -> (b f) n c."""
         frames, heads = self.folding.frames, attn.heads
         text = encoder_hidden_states[::frames]
-        q = rearrange(attn.to_q(hidden_states), "(b f) n (h d) -> b h (f n) d", f=frames, h=heads)
-        k, v = (rearrange(x, "b m (h d) -> b h m d", h=heads) for x in (attn.to_k(text), attn.to_v(text)))
-        out = self.folding.kernels.attend(q, k, v)
-        return _output(attn, rearrange(out, "b h (f n) d -> (b f) n (h d)", f=frames))
+        q = rearrange(attn.to_q(hidden_states), "b n (h d) -> b h n d", h=heads)
+        k, v = (rearrange(x, "b m (h d) -> b 1 h m d", h=heads) for x in (attn.to_k(text), attn.to_v(text)))
+        k, v = (x.expand(-1, frames, -1, -1, -1).flatten(0, 1) for x in (k, v))
+        return _output(attn, rearrange(self.folding.kernels.attend(q, k, v), "b h n d -> b n (h d)"))
 
 
 def _output(attn: Any, out: Tensor) -> Tensor:

@@ -31,6 +31,8 @@ class Kernels:
 
     def __init__(self) -> None:
         self.choices: MutableMapping[str, str] | None = None
+        # Meta tensors stand for those of this kind of device.
+        self.counted_for = "cpu"
         # How many (b h) rows are computed at once where no gradient is needed; less when memory ran out.
         self.rows = _MOST_HEADS
 
@@ -50,7 +52,8 @@ class Kernels:
         # Not b, the frames or clips: both kernels go through them one by one.
         heads, queries, width = q.shape[1:]
         what = "learn" if learns else "infer"
-        name = f"{q.device.type} {str(q.dtype)[6:]} {what} {heads} x {queries} to {k.shape[2]} x {width}"
+        device = self.counted_for if q.is_meta else q.device.type
+        name = f"{device} {str(q.dtype)[6:]} {what} {heads} x {queries} to {k.shape[2]} x {width}"
         chosen = self.choices.get(name)
         if chosen is None and not q.is_meta:
             self.choices[name] = measured(q, k, v, learns)
