@@ -30,6 +30,8 @@ VAE_CHUNK = 4  # frames that go through the VAE at once
 _MOST_FLOPS = {"cuda": 2e13}
 _MOST_FLOPS_ELSEWHERE = 1e11
 _FRAMES = 4
+# What allocators hold back and kernels borrow grows with the work; of far larger work than was measured less is known.
+_MOST_SCALE = 4.0
 
 
 @dataclass(frozen=True)
@@ -45,10 +47,14 @@ class Shape:
 
 @dataclass(frozen=True)
 class Speed:
-    """Of one kind of work on one device: operations a second, and bytes it takes beyond what is counted."""
+    """Of one kind of work on one device: operations a second, and bytes it took beyond what is counted.
+
+    `scale` is how many times the real work is larger than what was measured, at most `_MOST_SCALE`.
+    """
 
     flops: float
     overhead: int
+    scale: float
 
 
 def weights(parts: BaseParts, shape: Shape) -> dict[str, int]:
@@ -87,7 +93,8 @@ def calibrate(parts: BaseParts, shape: Shape, work: Work, device: torch.device, 
     del step
     counted = cost(parts, few, work, kernels=kernels)  # only now: the kernels are measured
     free_cached(device)
-    return Speed(counted.flops / statistics.median(seconds), max(0, peak.bytes - counted.peak))
+    scale = min(_MOST_SCALE, cost(parts, shape, work, kernels=kernels).flops / counted.flops)
+    return Speed(counted.flops / statistics.median(seconds), max(0, peak.bytes - counted.peak), scale)
 
 
 def _small(parts: BaseParts, shape: Shape, work: Work, most: float) -> Shape:

@@ -6,7 +6,7 @@ import shutil
 import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -208,12 +208,14 @@ class Forecaster:
         return found
 
     def _overhead(self, work: "Work") -> int:
-        """Bytes beyond what is counted. What the libraries set up on first use they set up once, whatever came first:
-        only the first calibration of a process sees it, so the largest counts for all."""
+        """Bytes beyond what is counted: of the work itself, at its size, and at least what any work was seen to take.
+
+        What the libraries set up on first use they set up once: only the first calibration of a process sees it.
+        """
         every: tuple[Work, ...] = ("learn", "infer", "encode", "decode")
         known = [self.speeds[name]["overhead"] for one in every if (name := self._name(one, self.shape)) in self.speeds]
-        most: int = max([self._speed(work).overhead, *known])
-        return most
+        speed = self._speed(work)
+        return int(max([speed.overhead * speed.scale, *known]))
 
     def _speed(self, work: "Work") -> "Speed":
         from tav.forecast import Speed, calibrate
@@ -221,7 +223,7 @@ class Forecaster:
         name = self._name(work, self.shape)
         if name not in self.speeds:
             speed = calibrate(self.parts, self.shape, work, self.session.device, self.kernels)
-            self.speeds[name] = {"flops": speed.flops, "overhead": speed.overhead}
+            self.speeds[name] = asdict(speed)
         return Speed(**self.speeds[name])
 
     @cached_property

@@ -88,6 +88,7 @@ def test_a_calibration_forecasts_more_frames(work: str, parts: BaseParts, timed:
     speed = calibrate(parts, shape, work, CPU, Kernels())
     assert speed.flops > 0
     assert speed.overhead >= 0
+    assert 1 <= speed.scale <= 4
     # The time itself is for the benchmark; here only that it is of this world.
     forecast = cost(parts, shape, work).flops / speed.flops
     assert forecast / 20 < timed(parts, shape, work) < forecast * 20
