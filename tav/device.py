@@ -1,4 +1,4 @@
-"""Which device computes, and in which precision."""
+"""Which device computes, in which precision, and whether it is done."""
 
 import torch
 
@@ -29,3 +29,11 @@ def choose_precision(wanted: Precision, device: torch.device) -> str:
         return "fp16"
     mkldnn = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     return "bf16" if mkldnn and torch.ops.mkldnn._is_mkldnn_bf16_supported() else "fp32"
+
+
+def settle(device: torch.device) -> None:
+    """Wait until the device has done what it was given, so that a clock tells the truth."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()

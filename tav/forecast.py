@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from tav.bases.load import blueprint
 from tav.bases.parts import BaseParts
 from tav.counting import Cost, count
+from tav.device import settle
 from tav.memory import PeakMemory, free_cached
 from tav.nets.inflate import VideoUNet, inflate
 from tav.nets.kernels import Kernels
@@ -88,7 +89,7 @@ def calibrate(parts: BaseParts, shape: Shape, work: Work, device: torch.device, 
     while len(seconds) < 3 and sum(seconds) < 2:
         began = time.perf_counter()
         step()
-        _wait(device)
+        settle(device)
         seconds.append(time.perf_counter() - began)
     del step
     counted = cost(parts, few, work, kernels=kernels)  # only now: the kernels are measured
@@ -189,10 +190,3 @@ def _filled(shape: tuple[int, ...], device: Any) -> Tensor:
 
 def _bytes(x: Tensor) -> int:
     return x.numel() * x.element_size()
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    elif device.type == "mps":
-        torch.mps.synchronize()

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tav.device import settle
+
 Kernel = Literal["fused", "classic"]
 
 # CUDA's kernels launch one block per batch entry and head, at most 65,535 of them.
@@ -81,21 +83,13 @@ def measured(q: Tensor, k: Tensor, v: Tensor, learns: bool) -> Kernel:
 
 
 def _timed(attention: Callable[..., Tensor], inputs: list[Tensor], learns: bool) -> float:
-    _settle(inputs[0].device)
+    settle(inputs[0].device)
     began = time.perf_counter()
     out = attention(*inputs)
     if learns:
         torch.autograd.grad(out, inputs, torch.ones_like(out))
-    _settle(inputs[0].device)
+    settle(inputs[0].device)
     return time.perf_counter() - began
-
-
-def _settle(device: torch.device) -> None:
-    """Wait until the device has done what it was given."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    elif device.type == "mps":
-        torch.mps.synchronize()
 
 
 def _fused(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
