@@ -12,7 +12,9 @@ Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Device = Literal["auto", "cuda", "mps", "cpu"]
 Rung = Literal["auto", "none", "feed-forward", "blocks", "all"]
 # It was a switch once.
-Recompute = Annotated[Rung, BeforeValidator(lambda value: {True: "all", False: "none"}.get(value, value))]
+Recompute = Annotated[
+    Rung, BeforeValidator(lambda value: ("all" if value else "none") if isinstance(value, bool) else value)
+]
 Side = Annotated[int, Field(ge=8, le=8192)]
 # TOML and JSON know lists, not tuples.
 Size = Annotated[tuple[Side, Side], BeforeValidator(lambda value: _pair(value))]

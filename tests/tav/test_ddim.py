@@ -14,6 +14,7 @@ from tav import ddim
 from tav.ddim import NoiseSchedule
 from tav.errors import BaseModelError, SettingsError
 from tav.inversion import invert
+from tav.nets.attention import Folding
 from tav.sampling import sample
 from tav.schema import SchedulerConfig
 
@@ -154,6 +155,8 @@ class GaussianNetwork:
         if self.levels.prediction_type == "epsilon":
             return noise
         return (noise - (1 - a) ** 0.5 * latents) / a**0.5
+
+    folding, patiently = Folding(), __call__
 
     def exact(self, latents: Tensor, a: Tensor, a_new: Tensor) -> Tensor:
         """Where the probability flow takes latents from one level to another: their quantile is kept."""

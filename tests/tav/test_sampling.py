@@ -13,6 +13,7 @@ from tav.ddim import NoiseSchedule
 from tav.errors import SettingsError
 from tav.events import SampleStep
 from tav.inversion import invert
+from tav.nets.attention import Folding
 from tav.nets.inflate import VideoUNet
 from tav.sampling import sample, start_latents
 from tav.settings import SampleSettings
@@ -182,6 +183,8 @@ def test_a_preview_is_the_clean_video_the_network_expects(
             a = levels.alpha(t)
             noise = (latents - a**0.5 * INVERTED) / (1 - a) ** 0.5
             return noise if prediction_type == "epsilon" else a**0.5 * noise - (1 - a) ** 0.5 * INVERTED
+
+        folding, patiently = Folding(), __call__
 
     latents = torch.randn(INVERTED.shape, generator=torch.Generator().manual_seed(8))
     for event in sample(Certain(), levels, latents, contexts[:1], contexts[1], 7.5, STEPS, preview=True):
