@@ -50,12 +50,14 @@ class Shape:
 class Speed:
     """Of one kind of work on one device: operations a second, and bytes it took beyond what is counted.
 
-    `scale` is how many times the real work is larger than what was measured, at most `_MOST_SCALE`.
+    `setup` is how many seconds the network took to build; `scale` how many times the real work is larger than what was
+    measured, at most `_MOST_SCALE`.
     """
 
     flops: float
     overhead: int
     scale: float
+    setup: float
 
 
 def weights(parts: BaseParts, shape: Shape) -> dict[str, int]:
@@ -82,7 +84,9 @@ def cost(parts: BaseParts, shape: Shape, work: Work, rung: Rung = "none", kernel
 def calibrate(parts: BaseParts, shape: Shape, work: Work, device: torch.device, kernels: Kernels | None) -> Speed:
     """Do `work` on `device` with made-up weights, on few frames and, where those take long, smaller pictures."""
     few = _small(parts, shape, work, _MOST_FLOPS.get(device.type, _MOST_FLOPS_ELSEWHERE))
+    began = time.perf_counter()
     step = _prepared(parts, few, work, "none", device, kernels)
+    setup = time.perf_counter() - began
     with PeakMemory(device) as peak:
         step()
     seconds: list[float] = []
@@ -95,7 +99,7 @@ def calibrate(parts: BaseParts, shape: Shape, work: Work, device: torch.device, 
     counted = cost(parts, few, work, kernels=kernels)  # only now: the kernels are measured
     free_cached(device)
     scale = min(_MOST_SCALE, cost(parts, shape, work, kernels=kernels).flops / counted.flops)
-    return Speed(counted.flops / statistics.median(seconds), max(0, peak.bytes - counted.peak), scale)
+    return Speed(counted.flops / statistics.median(seconds), max(0, peak.bytes - counted.peak), scale, setup)
 
 
 def _small(parts: BaseParts, shape: Shape, work: Work, most: float) -> Shape:

@@ -113,7 +113,7 @@ class Forecaster:
         working = self._cost(shape, "learn", rung)["peak"] + self._overhead("learn")
         # The state is copied while it is saved; no activations are there then.
         memory = self._now + self.weights["unet"] + max(working, 2 * state)
-        seconds = steps * self.seconds("learn", rung) + self._coding("encode", 1)
+        seconds = steps * self.seconds("learn", rung) + self._speed("learn").setup + self._coding("encode", 1)
         disk = state + 2 * self.weights["tuned"]
         return Forecast(max(memory, self._now + self._vae("encode", shape)), self._free, disk, seconds, rung)
 
@@ -129,6 +129,7 @@ class Forecaster:
         return self._inference(prompts * each, prompts * (2 * self._video + 20_000))
 
     def _inference(self, seconds: float, disk: int) -> Forecast:
+        seconds += self._speed("infer").setup
         return Forecast(self._inference_memory(self.shape), self._free, disk, seconds)
 
     def _inference_memory(self, shape: "Shape") -> int:
@@ -191,7 +192,8 @@ class Forecaster:
         from tav.forecast import VAE_CHUNK
 
         chunks = -(-self.shape.frames // VAE_CHUNK)
-        return clips * chunks * self._cost(self.shape, work)["flops"] / self._speed(work).flops
+        speed = self._speed(work)
+        return speed.setup + clips * chunks * self._cost(self.shape, work)["flops"] / speed.flops
 
     def _vae(self, work: "Work", shape: "Shape") -> int:
         return self.weights["vae"] + self._cost(shape, work)["peak"] + self._overhead(work)

@@ -48,8 +48,10 @@ def test_a_dry_run_says_what_every_stage_needs_and_does_nothing(initial: Path, d
 
 def test_more_steps_take_more_time_and_more_frames_more_memory(initial: Path) -> None:
     few = forecaster(initial)
-    assert few.tune(60).seconds > 5 * few.tune(6).seconds
-    assert few.edit(10, 3, guided=True).seconds > 3 * few.edit(10, 1, guided=False).seconds
+    step, forward = few.seconds("learn", few.tune(6).rung), few.seconds("infer")
+    assert few.tune(60).seconds - few.tune(6).seconds == pytest.approx(54 * step)
+    one, three = few.edit(10, 1, guided=False), few.edit(10, 3, guided=True)
+    assert three.seconds - one.seconds > 50 * forward * 0.999
     one = forecaster(initial)
     large = replace(one.shape, frames=16, size=(64, 64))
     assert one._tune(1, large, "none").memory > one._tune(1, one.shape, "none").memory
@@ -116,7 +118,7 @@ def test_a_real_run_is_remembered(initial: Path, copy_of: Call, done: Call, sett
     done(folder, "tune", "--fresh")
     one = forecaster(folder)
     name = one._name("learn", one.shape, "blocks")
-    assert one.tune(1000).seconds == pytest.approx(1000 * one.steps[name], rel=0.1)
+    assert one.tune(1001).seconds - one.tune(1).seconds == pytest.approx(1000 * one.steps[name])
 
 
 def test_a_stopwatch_leaves_out_what_its_consumer_does() -> None:
