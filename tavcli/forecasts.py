@@ -91,11 +91,10 @@ class Forecaster:
     def weights(self) -> dict[str, int]:
         from tav.forecast import tuned_values, weights
 
-        name = self._name("weights", self.shape)
-        if name not in self.costs:
-            self.costs[name] = {**weights(self.parts, self.shape), "tuned": tuned_values(self.parts, self.shape)}
-        found: dict[str, int] = self.costs[name]
-        return found
+        def made() -> dict[str, int]:
+            return {**weights(self.parts, self.shape), "tuned": tuned_values(self.parts, self.shape)}
+
+        return _known(self.costs, self._name("weights", self.shape), ("unet", "vae", "text", "tuned"), made)
 
     def tune(self, steps: int) -> Forecast:
         """Of `steps` tuning steps, on the rung that is set or, if that is left open, the first that fits."""
@@ -139,7 +138,9 @@ class Forecaster:
     def seconds(self, work: "Work", rung: "Rung" = "none") -> float:
         """Of one step: as the last such run took, else by operations counted and the speed measured."""
         known = self.steps.get(self._name(work, self.shape, rung))
-        return float(known or self._cost(self.shape, work, rung)["flops"] / self._speed(work).flops)
+        if isinstance(known, float) and known > 0:
+            return known
+        return float(self._cost(self.shape, work, rung)["flops"] / self._speed(work).flops)
 
     def observed(self, work: "Work", watch: Stopwatch, rung: "Rung" = "none", passes: int = 1) -> None:
         """Steps of a real run, each of so many passes, took this long."""
@@ -201,13 +202,11 @@ class Forecaster:
     def _cost(self, shape: "Shape", work: "Work", rung: "Rung" = "none") -> dict[str, int]:
         from tav.forecast import cost
 
-        name = self._name(work, shape, rung)
-        if name not in self.costs:
+        def counted() -> dict[str, int]:
             self._speed(work)  # first, since it measures the kernels that are counted
-            counted = cost(self.parts, shape, work, rung, self.kernels)
-            self.costs[name] = {"flops": counted.flops, "peak": counted.peak}
-        found: dict[str, int] = self.costs[name]
-        return found
+            return asdict(cost(self.parts, shape, work, rung, self.kernels))
+
+        return _known(self.costs, self._name(work, shape, rung), ("flops", "peak"), counted)
 
     def _overhead(self, work: "Work") -> int:
         """Bytes beyond what is counted: of the work itself, at its size, and at least what any work was seen to take.
@@ -215,18 +214,18 @@ class Forecaster:
         What the libraries set up on first use they set up once: only the first calibration of a process sees it.
         """
         every: tuple[Work, ...] = ("learn", "infer", "encode", "decode")
-        known = [self.speeds[name]["overhead"] for one in every if (name := self._name(one, self.shape)) in self.speeds]
+        known = [self._speed(one).overhead for one in every if self._name(one, self.shape) in self.speeds]
         speed = self._speed(work)
         return int(max([speed.overhead * speed.scale, *known]))
 
     def _speed(self, work: "Work") -> "Speed":
         from tav.forecast import Speed, calibrate
 
-        name = self._name(work, self.shape)
-        if name not in self.speeds:
-            speed = calibrate(self.parts, self.shape, work, self.session.device, self.kernels)
-            self.speeds[name] = asdict(speed)
-        return Speed(**self.speeds[name])
+        def measured() -> dict[str, float]:
+            return asdict(calibrate(self.parts, self.shape, work, self.session.device, self.kernels))
+
+        names = ("flops", "overhead", "scale", "setup")
+        return Speed(**_known(self.speeds, self._name(work, self.shape), names, measured))
 
     @cached_property
     def _now(self) -> int:
@@ -269,6 +268,20 @@ class Forecaster:
             shape.scope,
         )
         return " ".join(map(str, (*facts, shape.frame_attention, f"{shape.frames}f", "{}x{}".format(*shape.size))))
+
+
+def _known(table: Measured, name: str, parts: tuple[str, ...], make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """The numbers kept under `name`, made (again) where they are not there or are none."""
+    kept = table.get(name)
+    if isinstance(kept, dict) and kept.keys() == {*parts} and all(_is_number(value) for value in kept.values()):
+        return kept
+    made = make()
+    table.replace(name, made)
+    return made
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and value >= 0
 
 
 def _short_digest(text: str) -> str:

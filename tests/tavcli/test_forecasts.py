@@ -141,3 +141,16 @@ def test_the_start_of_a_run_says_what_it_needs(initial: Path, copy_of: Call, don
     said = done(folder, "tune", "--json")
     assert "tuning: about" in said.err
     assert json.loads(said.out)["stage"] == "tuned"
+
+
+@pytest.mark.parametrize("junk", [None, 3, "x", [], {}, {"flops": "x"}, {"flops": -1.0, "peak": 3}])
+def test_junk_in_the_calibration_is_measured_again(junk: Any, initial: Path) -> None:
+    one = forecaster(initial)
+    assert one.tune(6).memory > 0
+    path = one.speeds.path
+    tables = json.loads(path.read_text())
+    broken = {name: dict.fromkeys(table, junk) if "kernels" not in name else table for name, table in tables.items()}
+    path.write_text(json.dumps(broken))
+    again = forecaster(initial).tune(6)
+    assert again.memory > 50e6
+    assert again.seconds > 0
