@@ -66,15 +66,33 @@ def _available() -> int:
 def _limits() -> Iterator[int]:
     """What a control group (containers, batch systems) and `ulimit -v` leave."""
     yield sys.maxsize
-    group = Path("/sys/fs/cgroup")
-    with suppress(OSError, ValueError):  # no such group, or "max"
-        yield int((group / "memory.max").read_text()) - int((group / "memory.current").read_text())
+    yield from map(group_room, _groups(Path("/sys/fs/cgroup")))
     with suppress(ImportError, OSError, ValueError):
         import resource
 
         most, _ = resource.getrlimit(resource.RLIMIT_AS)
         if most != resource.RLIM_INFINITY:
             yield most - int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+
+
+def _groups(root: Path) -> Iterator[Path]:
+    """This process's control group (version 2), and those that it lies in."""
+    path = ""
+    with suppress(OSError, StopIteration):
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+        path = next(line.removeprefix("0::") for line in lines if line.startswith("0::"))
+    folder = root / path.strip("/")
+    return (one for one in (folder, *folder.parents) if one.is_relative_to(root))
+
+
+def group_room(folder: Path) -> int:
+    """Bytes that a control group leaves its processes. Its cache of files does not count: the system gives it back."""
+    with suppress(OSError, ValueError):  # no such group, or its limit is "max"
+        most = int((folder / "memory.max").read_text())
+        stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+        cached = int(stat["active_file"]) + int(stat["inactive_file"])
+        return max(0, most - int((folder / "memory.current").read_text()) + cached)
+    return sys.maxsize
 
 
 def resident() -> int:

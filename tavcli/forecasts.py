@@ -112,19 +112,19 @@ class Forecaster:
         working = self._cost(shape, "learn", rung)["peak"] + self._overhead("learn")
         # The state is copied while it is saved; no activations are there then.
         memory = self._now + self.weights["unet"] + max(working, 2 * state)
-        seconds = steps * self.seconds("learn", rung) + self._speed("learn").setup + self._coding("encode", 1)
+        seconds = steps * self.seconds("learn", rung) + self._speed("learn").setup + self._coding("encode")
         disk = state + 2 * self.weights["tuned"]
         return Forecast(max(memory, self._now + self._vae("encode", shape)), self._free, disk, seconds, rung)
 
     def invert(self, steps: int, check: bool, check_steps: int) -> Forecast:
         """Of an inversion of so many steps, and of its reconstruction check if asked for."""
         passes = steps + (check_steps if check else 0)
-        seconds = passes * self.seconds("infer") + (2 * self._coding("decode", 1) if check else 0)
+        seconds = passes * self.seconds("infer") + (2 * self._coding("decode") if check else 0)
         return self._inference(seconds, 2 * self._latents + (self._video if check else 0))
 
     def edit(self, steps: int, prompts: int, guided: bool) -> Forecast:
         """Of one video for each prompt."""
-        each = steps * (2 if guided else 1) * self.seconds("infer") + self._coding("decode", 1)
+        each = steps * (2 if guided else 1) * self.seconds("infer") + self._coding("decode")
         return self._inference(prompts * each, prompts * (2 * self._video + 20_000))
 
     def _inference(self, seconds: float, disk: int) -> Forecast:
@@ -142,10 +142,10 @@ class Forecaster:
             return known
         return float(self._cost(self.shape, work, rung)["flops"] / self._speed(work).flops)
 
-    def observed(self, work: "Work", watch: Stopwatch, rung: "Rung" = "none", passes: int = 1) -> None:
-        """Steps of a real run, each of so many passes, took this long."""
+    def observed(self, work: "Work", watch: Stopwatch, rung: "Rung" = "none") -> None:
+        """Steps of a real run took this long."""
         if watch.typical is not None:
-            self.steps.replace(self._name(work, self.shape, rung), watch.typical / passes)
+            self.steps.replace(self._name(work, self.shape, rung), watch.typical)
 
     def fitting(self, what: str, forecast: Forecast) -> Forecast:
         """The forecast, if the device has the memory. Raises DeviceMemoryError with the nearest setting that fits."""
@@ -189,12 +189,13 @@ class Forecaster:
     def _rung_is_set(self) -> bool:
         return self.session.settings.tune.recompute not in ("auto", "all")
 
-    def _coding(self, work: "Work", clips: int) -> float:
+    def _coding(self, work: "Work") -> float:
+        """Seconds for all frames through the VAE, and to build it."""
         from tav.forecast import VAE_CHUNK
 
         chunks = -(-self.shape.frames // VAE_CHUNK)
         speed = self._speed(work)
-        return speed.setup + clips * chunks * self._cost(self.shape, work)["flops"] / speed.flops
+        return speed.setup + chunks * self._cost(self.shape, work)["flops"] / speed.flops
 
     def _vae(self, work: "Work", shape: "Shape") -> int:
         return self.weights["vae"] + self._cost(shape, work)["peak"] + self._overhead(work)

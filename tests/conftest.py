@@ -3,10 +3,12 @@
 The guard acts on import, before any test module can import huggingface_hub, which reads its environment once.
 """
 
+import contextlib
 import json
 import os
 import shutil
 import signal
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -36,6 +38,25 @@ def home_guard() -> Iterator[Path]:
     assert Path.home().is_relative_to(_GUARD)
     yield _GUARD
     shutil.rmtree(_GUARD, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def mounted() -> Callable[..., contextlib.AbstractContextManager[Path]]:
+    """`with mounted(place, "-t", "tmpfs", "tmpfs")`: a disk of its own until the end; skips where it may not."""
+
+    @contextlib.contextmanager
+    def mount(place: Path, *arguments: object) -> Iterator[Path]:
+        place.mkdir(exist_ok=True)
+        try:
+            subprocess.run(["mount", *map(str, arguments), str(place)], check=True, capture_output=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            pytest.skip(f"nothing can be mounted here (that takes root): {error}")
+        try:
+            yield place
+        finally:
+            subprocess.run(["umount", str(place)], check=True)
+
+    return mount
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@
     python benchmarks/speed/steps.py [--runs 3] [--frames 16] [--dtype float32] [--into FILE.json]
 
 Equality comes before any timing. The timing shape: channels 64, 128, 256, 256, two layers, 8 heads, text 77 x 768,
-32 x 32 latents. Each side runs in a process of its own for its peak memory, in one process for its time.
+32 x 32 latents. What the official code does besides at every step, encoding the clip, is a row of its own.
 """
 
 import argparse
@@ -79,7 +79,7 @@ class Side:
             return {name: parameter.grad.clone() for name, parameter in self.tuning.parameters.items()}
 
     def sample(self) -> Tensor:
-        """The second of two steps: the first one of a run shares its unconditional branch between prompts."""
+        """One guided step, both branches of it."""
         with torch.no_grad():
             if self.kind == "plain":
                 prediction = guided(self.video, self.latents, 500, self.context, self.negative, GUIDANCE)

@@ -71,7 +71,8 @@ def weights_of(q: Tensor, k: Tensor) -> int:
 def measured(q: Tensor, k: Tensor, v: Tensor, learns: bool) -> Kernel:
     """The faster kernel for tensors like these, with its backward pass if it `learns`."""
     entries = max(1, min(q.shape[0], _MEASURED_WEIGHTS * q.element_size() * q.shape[0] // weights_of(q, k)))
-    like = [torch.randn_like(x[:entries]).requires_grad_(learns) for x in (q.detach(), k.detach(), v.detach())]
+    # On copies of the tensors at hand: to draw others would change what is drawn after them.
+    like = [x.detach()[:entries].clone().requires_grad_(learns) for x in (q, k, v)]
     seconds: dict[Kernel, list[float]] = {"fused": [], "classic": []}
     # Hooks of its own: those of a recomputed block must not see what is kept here.
     with torch.set_grad_enabled(learns), torch.autograd.graph.saved_tensors_hooks(lambda x: x, lambda x: x):

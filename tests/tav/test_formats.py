@@ -1,8 +1,6 @@
 """Every kind of file that frames are written to: what it shows, for how long, and the recipe inside it."""
 
 import json
-import os
-import subprocess
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -166,15 +164,10 @@ def test_what_is_too_large_for_its_kind_is_refused(tmp_path: Path, name: str) ->
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+def small_disk(tmp_path: Path, mounted: Callable[..., Any]) -> Iterator[Path]:
     """A disk of 64 kB that is really full after 64 kB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
-    if os.name != "posix" or subprocess.run(mount, check=False, capture_output=True).returncode != 0:
-        pytest.skip("a disk of its own cannot be mounted here (that takes root)")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with mounted(tmp_path / "disk", "-t", "tmpfs", "-o", "size=64k", "tmpfs") as folder:
+        yield folder
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,6 +1,5 @@
 """What happens to a workspace and its machine: disks that are full or read-only, moves, links, strange names."""
 
-import contextlib
 import os
 import shutil
 import signal
@@ -36,20 +35,6 @@ def mount(*arguments: object) -> None:
     subprocess.run(["mount", *map(str, arguments)], check=True, capture_output=True)
 
 
-@contextlib.contextmanager
-def mounted(place: Path, *arguments: object) -> Iterator[Path]:
-    """`mount ARGUMENTS place`, until the end."""
-    place.mkdir(exist_ok=True)
-    try:
-        mount(*arguments, place)
-    except (OSError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"nothing can be mounted here: {error}")
-    try:
-        yield place
-    finally:
-        subprocess.run(["umount", str(place)], check=True)
-
-
 # --- a full disk
 
 
@@ -73,7 +58,7 @@ class Disk:
 
 
 @pytest.fixture
-def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]:
+def disk(tmp_path: Path, mounted: Call, monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]:
     """It holds the user's own folder too."""
     with mounted(tmp_path / "disk", "-t", "tmpfs", "-o", "nr_inodes=10000", "tmpfs") as place:
         monkeypatch.setenv("TAV_HOME", str(place / "home"))
@@ -132,7 +117,7 @@ def test_a_disk_that_is_full_when_the_video_is_written(disk: Disk) -> None:
 
 
 def test_a_cache_of_digests_that_cannot_be_written_stops_nothing(
-    done: Call, edited: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    done: Call, edited: Path, tmp_path: Path, mounted: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with mounted(tmp_path / "home", "-t", "tmpfs", "-o", "ro", "tmpfs") as home:
         monkeypatch.setenv("TAV_HOME", str(home))
@@ -154,7 +139,7 @@ def test_a_full_standard_output_is_said(tav_command: list[str], edited: Path) ->
 
 
 @pytest.fixture
-def read_only(tmp_path: Path, edited: Path, copy_of: Call) -> Iterator[Path]:
+def read_only(tmp_path: Path, edited: Path, copy_of: Call, mounted: Call) -> Iterator[Path]:
     """As root permissions prove nothing: a mount."""
     folder = copy_of(edited)
     shutil.rmtree(folder / ".locks")

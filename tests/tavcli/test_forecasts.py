@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -125,14 +126,14 @@ def test_a_stopwatch_leaves_out_what_its_consumer_does() -> None:
     def events() -> Iterator[int]:
         yield from range(6)
 
-    watch = Stopwatch()
-    seen = []
+    watch, seen = Stopwatch(), []
+    began = time.perf_counter()
     for event in watch.watch(events()):
         seen.append(event)
         sum(range(200_000))
     assert seen == list(range(6))
     assert watch.typical is not None
-    assert watch.typical < 1e-3
+    assert 6 * watch.typical < (time.perf_counter() - began) / 10
 
 
 def test_the_start_of_a_run_says_what_it_needs(initial: Path, copy_of: Call, done: Call) -> None:

@@ -1,7 +1,6 @@
 """`tav edit -o`, the sound, and `tav show FILE`: what leaves a workspace, and what can be read of it elsewhere."""
 
 import json
-import os
 import shlex
 import subprocess
 import tomllib
@@ -139,15 +138,10 @@ def test_scale_source_gives_back_the_clips_own_pixels(
 
 
 @pytest.fixture
-def full_disk(tmp_path: Path) -> Iterator[Path]:
+def full_disk(tmp_path: Path, mounted: Callable[..., Any]) -> Iterator[Path]:
     """A disk with room for one page."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", str(folder)]
-    if os.name != "posix" or subprocess.run(mount, check=False, capture_output=True).returncode != 0:
-        pytest.skip("a disk of its own cannot be mounted here (that takes root)")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with mounted(tmp_path / "disk", "-t", "tmpfs", "-o", "size=4k", "tmpfs") as folder:
+        yield folder
 
 
 @pytest.mark.parametrize("name", NAMES)
