@@ -112,6 +112,9 @@ def _run(arguments: list[str]) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 1
+    except MemoryError:  # before there is anything to take less of: while libraries load
+        _complain("error: out of memory", "close other programs, or raise the limit this process runs under")
+        return 1
     except OSError as error:
         if interrupts.pending:  # the terminal went away, and with it the place for a last word
             return 130
