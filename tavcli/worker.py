@@ -64,6 +64,7 @@ class Worker:
     wait: bool = True
     warm: Warm = field(default_factory=Warm)
     _sitting: bool = False
+    _whole: bool = True  # does the job's time tell what its like will take?
     _said: float = 0.0
     _heeded: float = 0.0
     _since: tuple[float, int] = (0.0, 0)
@@ -131,6 +132,7 @@ class Worker:
         yield Began(job.workspace, job.name, title)
         began, told, stop = time.monotonic(), {}, False
         self._begin(desk, job)
+        self._whole = True
         try:
             yield from self._watched(desk, job)
             state: State = "done"
@@ -143,7 +145,7 @@ class Worker:
         except Exception as error:  # a bug, of this job alone
             state, told = "failed", {"error": f"bug: {type(error).__name__}: {error}", "hint": report()}
         seconds = time.monotonic() - began
-        took = {"took": round(seconds, 2), "device": desk.status.device} if state == "done" else {}
+        took = {"took": round(seconds, 2), "device": desk.status.device} if state == "done" and self._whole else {}
         desk.queue.finish(job, state, **told, **took)
         self._begin(desk, None)
         yield Ended(job.workspace, job.name, state, seconds, told.get("error", ""), told.get("hint", ""))
@@ -169,6 +171,7 @@ class Worker:
     def _watched(self, desk: Desk, job: Job) -> Iterator[WorkEvent]:
         session = session_of(job, self.flags, self.warm)
         session.previews = True
+        self._whole = _starts_whole(session, job)
         session.upcoming = tuple(row.summary.title for row in desk.queue.rows() if row.state == "queued" and job.edit)
         try:
             for event in perform(session, job):
@@ -203,6 +206,14 @@ class Worker:
         if now - self._said >= presence.EVERY:
             self._said = now
             presence.publish(desk.queue.workspace, status)
+
+
+def _starts_whole(session: Session, job: Job) -> bool:
+    """Is there nothing to make first, and nothing of the job itself made yet?"""
+    if job.edit is None:
+        return session.tuned.state == "missing"
+    ready = session.tuned.state == "fresh" and session.inverted(session.settings.invert.steps).state == "fresh"
+    return ready and not job.edit.partial.is_file()
 
 
 def _publish_preview(desk: Desk, event: Preview) -> None:
