@@ -1,0 +1,114 @@
+"""The workspaces under a folder: look, find, open."""
+
+from asyncio import to_thread
+from collections.abc import Iterable
+from pathlib import Path
+
+from textual import on, work
+from textual.binding import Binding
+from textual.containers import Horizontal
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Input, OptionList, Static
+
+from tavcli.tui.pictures import picture_of
+from tavcli.tui.screens.note import Note
+from tavcli.tui.screens.screen import TavScreen
+from tavcli.tui.shelf import read, workspaces
+from tavcli.tui.widgets.details import Details
+from tavcli.tui.widgets.filter import Filter
+from tavcli.tui.widgets.shelf import Shelf
+
+_NEW = Content.from_markup("""A workspace is the folder of one clip. In a terminal:
+
+[b $text]tav init CLIP --caption "what the clip shows"[/]
+
+CLIP is any video, GIF or folder of pictures. Then press r here.""")
+_EMPTY = Content.from_markup("""[b]There are no workspaces in this folder yet.[/]
+
+A workspace is the folder of one clip. Make the first one in a terminal:
+
+[b $accent]tav init CLIP --caption "what the clip shows"[/]    from your own video
+[b $accent]tav demo[/]                                         from a drawn clip, in about two minutes
+
+Then press r here, or start tav ui again.""")
+
+
+class Library(TavScreen):
+    """Reads one workspace after the other when it comes to the front, and shows what it knows meanwhile."""
+
+    TITLE = "Library"
+    HELP = """Library
+    The workspaces under this folder, at most two levels deep."""
+    BINDINGS = [
+        Binding("slash", "filter", "Filter", key_display="/", tooltip="Show only workspaces that have some words"),
+        Binding("n", "new", "New", tooltip="How to make a new workspace"),
+        Binding("r", "refresh", "Refresh", tooltip="Look again for workspaces, and read them again"),
+    ]
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (120, "-wide")]
+    DEFAULT_CSS = """
+    Library #empty { display: none; padding: 1 2; }
+    Library.-empty #empty { display: block; }
+    Library.-empty #both { display: none; }
+    Library #both { height: 1fr; }
+    Library.-narrow Details { display: none; }
+    """
+
+    def __init__(self, root: Path) -> None:
+        super().__init__()
+        self.root = root
+
+    def body(self) -> Iterable[Widget]:
+        yield Filter()
+        yield Static(_EMPTY, id="empty")
+        yield Horizontal(Shelf(self.root), Details(), id="both")
+
+    @property
+    def shelf(self) -> Shelf:
+        return self.query_one(Shelf)
+
+    def on_mount(self) -> None:
+        self.shelf.focus()
+
+    def on_screen_resume(self) -> None:
+        self.action_refresh()
+
+    @work(exclusive=True)
+    async def action_refresh(self) -> None:
+        folders = await to_thread(workspaces, self.root)
+        self.set_class(not folders, "-empty")
+        self.sub_title = f"{len(folders)} workspace{'s' * (len(folders) != 1)} · {self.root}"
+        self.shelf.show(folders)
+        for folder in folders:
+            self.shelf.put(await to_thread(read, folder))
+            self._show_details()
+        for entry in list(self.shelf.entries.values()):
+            if entry.cover is not None and (picture := await to_thread(picture_of, entry.cover)):
+                self.shelf.put_picture(entry.folder, picture)
+
+    def action_filter(self) -> None:
+        self.query_one(Filter).show()
+
+    def action_new(self) -> None:
+        self.app.push_screen(Note("A new workspace", _NEW))
+
+    def action_open(self) -> None:
+        if (entry := self.shelf.chosen) is not None:
+            self.app.open(entry.folder)
+
+    @on(Input.Changed)
+    def _narrow(self, event: Input.Changed) -> None:
+        self.shelf.narrow(event.value)
+        self._show_details()
+
+    @on(Filter.Left)
+    def _back_to_the_shelf(self) -> None:
+        self.shelf.focus()
+
+    @on(OptionList.OptionHighlighted)
+    def _show_details(self) -> None:
+        self.query_one(Details).show(self.shelf.chosen)
+
+    @on(OptionList.OptionSelected)
+    async def _open(self) -> None:
+        await self.app.run_action("open", self)
