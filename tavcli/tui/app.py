@@ -19,6 +19,7 @@ from tavcli.tui.screens.library import Library
 from tavcli.tui.screens.workspace import WorkspaceScreen
 from tavcli.workspace import Workspace
 
+_LEAVE = "Leave; renders go on or stop, as you answer"
 # Seconds an error stays on the screen.
 _READING_TIME = 10
 
@@ -34,7 +35,8 @@ class TavApp(App[None]):
     COMMANDS = {Palette}
     BINDINGS = [
         Binding("f1", "help", "Help", tooltip="What has the focus, and its keys"),
-        Binding("q", "quit", "Quit", tooltip="Leave; asks first whether renders go on"),
+        Binding("q", "quit", "Quit", tooltip=_LEAVE),
+        Binding("ctrl+q", "quit", "Quit", tooltip=_LEAVE, show=False, priority=True),
     ]
 
     def __init__(self, root: Path, workspace: Workspace | None = None) -> None:
@@ -53,9 +55,9 @@ class TavApp(App[None]):
             self.push_screen(WorkspaceScreen(self.workspace))
 
     def open(self, folder: Path) -> None:
-        """Open a workspace. Raises NewerFormatError for one that a later tav made."""
+        """Open a workspace. Raises SettingsError for one whose tav.toml is broken, NewerFormatError for a later tav's."""
         workspace = Workspace(folder)
-        workspace.refuse_newer()
+        workspace.read()
         self.push_screen(WorkspaceScreen(workspace))
 
     async def ask(self, question: str, detail: str = "", *, yes: str = "Yes", no: str = "No") -> bool:

@@ -58,11 +58,17 @@ ModalScreen { align: center middle; background: $background 60%; }
 .dialog > .question { width: auto; max-width: 70; text-style: bold; }
 .dialog > .detail { width: auto; max-width: 70; margin-top: 1; color: $foreground-muted; }
 .dialog > .buttons { width: 100%; height: auto; margin-top: 1; align-horizontal: right; }
-.dialog > .buttons > Button { margin-left: 2; }
-.dialog > .buttons > Button:nocolor:focus { text-style: reverse bold; }
+.dialog > .buttons > Button {
+    margin-left: 2; height: 1; min-width: 8; padding: 0 2; border: none; background: $border-blurred; color: $foreground;
+    &:hover { background: $block-cursor-background; }
+    &:focus { background: $primary; color: $background; text-style: bold; background-tint: transparent; }
+    &:nocolor:focus { text-style: reverse bold; }
+}
 
-OptionList:nocolor:focus > .option-list--option-highlighted { text-style: reverse; }
+OptionList:nocolor:focus > .option-list--option-highlighted { text-style: underline; }
+DataTable:focus { background-tint: transparent; }
 DataTable:nocolor:focus > .datatable--cursor { text-style: reverse; }
+CommandPalette SearchIcon { display: none; }
 Toast { max-width: 70; }
 """
 

@@ -30,7 +30,7 @@ class Confirm(ModalScreen[bool]):
             if self._detail:
                 yield Static(Content(plain(self._detail)), classes="detail")
             with Horizontal(classes="buttons"):
-                yield Button(Content(f"{self._yes} (y)"), id="yes", variant="primary")
+                yield Button(Content(f"{self._yes} (y)"), id="yes")
                 yield Button(Content(f"{self._no} (n)"), id="no")
 
     def on_mount(self) -> None:

@@ -26,12 +26,15 @@ _NEW = Content.from_markup("""A workspace is the folder of one clip. In a termin
 CLIP is any video, GIF or folder of pictures. Then press r here.""")
 _EMPTY = Content.from_markup("""[b]There are no workspaces in this folder yet.[/]
 
-A workspace is the folder of one clip. Make the first one in a terminal:
+A workspace is the folder of one clip. In a terminal, from a video of yours:
 
-[b $accent]tav init CLIP --caption "what the clip shows"[/]    from your own video
-[b $accent]tav demo[/]                                         from a drawn clip, in about two minutes
+    [b $accent]tav init CLIP --caption "what the clip shows"[/]
 
-Then press r here, or start tav ui again.""")
+or, to see first what tav does, from a drawn clip that comes with it, in two minutes:
+
+    [b $accent]tav demo[/]
+
+Then press r here.""")
 
 
 class Library(TavScreen):
@@ -47,7 +50,7 @@ class Library(TavScreen):
     ]
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (120, "-wide")]
     DEFAULT_CSS = """
-    Library #empty { display: none; padding: 1 2; }
+    Library #empty { display: none; padding: 1 2; max-width: 100; }
     Library.-empty #empty { display: block; }
     Library.-empty #both { display: none; }
     Library #both { height: 1fr; }
@@ -85,6 +88,11 @@ class Library(TavScreen):
         for entry in list(self.shelf.entries.values()):
             if entry.cover is not None and (picture := await to_thread(picture_of, entry.cover)):
                 self.shelf.put_picture(entry.folder, picture)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "filter":
+            return not self.query_one(Filter).has_focus
+        return super().check_action(action, parameters)
 
     def action_filter(self) -> None:
         self.query_one(Filter).show()

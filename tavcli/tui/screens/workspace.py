@@ -6,11 +6,11 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import DataTable, Static
 
+from tavcli.edits import all_edits
 from tavcli.recipes import plain
 from tavcli.tui.look import state
 from tavcli.tui.screens.screen import TavScreen
 from tavcli.tui.shelf import read
-from tavcli.edits import all_edits
 from tavcli.workspace import Workspace
 
 
@@ -38,7 +38,8 @@ class WorkspaceScreen(TavScreen):
         self.sub_title = str(self.workspace.folder)
         self.query_one("#caption", Static).update(Content(plain(entry.caption)))
         table: DataTable[Content] = self.query_one(DataTable)
-        table.add_columns("edit", "state", "prompt")
+        for name, width in (("edit", 5), ("state", 13), ("prompt", 50)):
+            table.add_column(name, width=width)
         for edit in all_edits(self.workspace):
             word = "done" if edit.done else "unfinished"
             table.add_row(Content(str(edit.number)), state(word), Content(plain(str(edit.recipe["prompt"]))))
