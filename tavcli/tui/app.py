@@ -1,9 +1,10 @@
 """The Textual application: its theme, its commands, and how it opens, asks, complains and ends."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
-from textual.app import App
 from textual.actions import ActionParseResult
+from textual.app import App
 from textual.binding import Binding
 from textual.dom import DOMNode
 from textual.screen import Screen
@@ -13,7 +14,6 @@ from tav.errors import TavError
 from tavcli.recipes import plain
 from tavcli.tui import look
 from tavcli.tui.palette import Palette, commands
-from tavcli.tui.screens.confirm import Confirm
 from tavcli.tui.screens.help import Help
 from tavcli.tui.screens.library import Library
 from tavcli.tui.screens.workspace import WorkspaceScreen
@@ -54,18 +54,8 @@ class TavApp(App[None]):
         if self.workspace is not None:
             self.push_screen(WorkspaceScreen(self.workspace))
 
-    def open(self, folder: Path) -> None:
-        """Open a workspace. Raises SettingsError for one whose tav.toml is broken, NewerFormatError for a later tav's."""
-        workspace = Workspace(folder)
-        workspace.read()
-        self.push_screen(WorkspaceScreen(workspace))
-
-    async def ask(self, question: str, detail: str = "", *, yes: str = "Yes", no: str = "No") -> bool:
-        """Ask and wait for the answer. Only in a worker, since keys must still be read."""
-        return await self.push_screen_wait(Confirm(question, detail, yes=yes, no=no))
-
     async def may_quit(self) -> bool:
-        """Called before it ends; may ask. False: it stays."""
+        """Called before it ends, in a worker: may `ask`. False: it stays."""
         return True
 
     async def action_quit(self) -> None:
@@ -96,7 +86,7 @@ class TavApp(App[None]):
         self,
         action: "str | ActionParseResult",
         default_namespace: DOMNode | None = None,
-        namespaces: dict[str, DOMNode] | None = None,
+        namespaces: Mapping[str, DOMNode] | None = None,
     ) -> bool:
         """Every command passes here, by whatever key, click or palette it was given."""
         try:

@@ -59,7 +59,8 @@ ModalScreen { align: center middle; background: $background 60%; }
 .dialog > .detail { width: auto; max-width: 70; margin-top: 1; color: $foreground-muted; }
 .dialog > .buttons { width: 100%; height: auto; margin-top: 1; align-horizontal: right; }
 .dialog > .buttons > Button {
-    margin-left: 2; height: 1; min-width: 8; padding: 0 2; border: none; background: $border-blurred; color: $foreground;
+    margin-left: 2; height: 1; min-width: 8; padding: 0 2; border: none;
+    background: $border-blurred; color: $foreground;
     &:hover { background: $block-cursor-background; }
     &:focus { background: $primary; color: $background; text-style: bold; background-tint: transparent; }
     &:nocolor:focus { text-style: reverse bold; }
@@ -83,9 +84,8 @@ _STATES = {
     "paused": ("‖", "$warning"),
     "done": ("✓", "$success"),
     "failed": ("✗", "$error"),
-    "cancelled": ("–", _MUTED),
+    "cancelled": ("×", _MUTED),
     "interrupted": ("!", "$error"),
-    "unfinished": ("~", "$warning"),
 }
 
 

@@ -17,7 +17,7 @@ _SIGNALS = [number for name in ("SIGINT", "SIGTERM", "SIGHUP") if (number := get
 
 
 def open_here(options: Options) -> None:
-    """Show the application until it ends. Raises SettingsError where there is no terminal, Interrupted after a signal."""
+    """Show the application until it ends. Raises SettingsError without a terminal, Interrupted after a signal."""
     # A browser's has no terminal either, but a driver that needs none.
     if not (sys.stdin.isatty() and sys.stdout.isatty()) and not os.environ.get("TEXTUAL_DRIVER"):
         raise SettingsError("tav ui needs a terminal", "for scripts: `tav ls` and `tav queue ls`, with --json")

@@ -1,16 +1,12 @@
-"""The workspaces of a folder, as the library shows them: read from their files, one at a time, without hashing."""
+"""The workspaces of a folder, as the library shows them: read from their files, one at a time, quick things first."""
 
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from tav.atomic import TEMPORARY
-from tav.errors import SettingsError, TavError
-from tavcli.edits import RECIPE, Edit, all_edits
-from tavcli.settings import read_toml
+from tav.errors import TavError
+from tavcli.queue import Queue
 from tavcli.stages import INVERTED, TUNED
 from tavcli.workspace import SETTINGS, SHEET, Workspace
 
@@ -22,25 +18,19 @@ _LATEST = 8
 
 @dataclass(frozen=True)
 class Entry:
-    """One workspace. `stages` are (name, state); `edits` counts by state; `latest` are (state, prompt), newest first.
+    """One workspace. `edits` counts them by state; `latest` are (state, prompt) of what waits, then of the newest.
 
-    A workspace that cannot be read has a `problem`, and nothing else but its folder.
+    `stages` are (name, state), empty while nobody has looked. One that cannot be read has a `problem`, and little else.
     """
 
     folder: Path
     caption: str = ""
     base: str = ""
-    source: Path | None = None
+    cover: Path | None = None
     stages: tuple[tuple[str, str], ...] = ()
     edits: tuple[tuple[str, int], ...] = ()
     latest: tuple[tuple[str, str], ...] = ()
     problem: str = ""
-
-    @property
-    def cover(self) -> Path | None:
-        """Where its first frame can be seen."""
-        sheet = self.folder / SHEET
-        return sheet if sheet.is_file() else self.source
 
 
 def workspaces(root: Path) -> list[Path]:
@@ -54,46 +44,36 @@ def _hidden(name: str) -> bool:
 
 
 def read(folder: Path) -> Entry:
-    """What the files of a workspace say."""
+    """All but the stages: what tav.toml and the queue say. Never raises for what is in the folder."""
     workspace = Workspace(folder)
+    sheet = folder / SHEET
+    entry = Entry(folder, cover=sheet if sheet.is_file() else None)
     try:
-        values = workspace.read()
-        edits = [(_state(edit), edit) for edit in all_edits(workspace)]
+        return _filled(entry, workspace)
     except TavError as error:
-        return Entry(folder, problem=error.message)
+        return replace(entry, problem=error.message)
     except OSError as error:
-        return Entry(folder, problem=f"{error.filename}: {error.strerror}")
+        return replace(entry, problem=f"{error.filename}: {error.strerror}")
+
+
+def _filled(entry: Entry, workspace: Workspace) -> Entry:
+    values = workspace.read()
     clip = values.get("clip")
     source = clip.get("source") if isinstance(clip, dict) else None
-    return Entry(
-        folder,
+    rows = [row for row in Queue(workspace).rows() if row.kind == "edit"]
+    return replace(
+        entry,
         caption=str(values.get("caption", "")),
         base=str(values.get("base", "")),
-        source=folder / source if isinstance(source, str) and source else None,
-        stages=tuple(_stages(workspace)),
-        edits=tuple(Counter(state for state, _ in edits).items()),
-        latest=tuple((state, _prompt(edit)) for state, edit in reversed(edits[-_LATEST:])),
+        cover=entry.cover or (workspace.folder / source if isinstance(source, str) and source else None),
+        edits=tuple(Counter(row.state for row in rows).items()),
+        latest=tuple((row.state, row.summary.title) for row in rows[:_LATEST]),
     )
 
 
-def _stages(workspace: Workspace) -> Iterator[tuple[str, str]]:
+def judged(entry: Entry) -> Entry:
+    """With its stages."""
+    workspace = Workspace(entry.folder)
     places = (("tuned", workspace.tuned, TUNED), ("inverted", workspace.inverted, INVERTED))
-    for name, parent, result in places:
-        yield name, "made" if any(parent.glob(f"*/{result}")) else "missing"
-
-
-def _state(edit: Edit) -> str:
-    if edit.done:
-        return "done"
-    return "queued" if _recipe(edit).get("state") == "queued" else "unfinished"
-
-
-def _prompt(edit: Edit) -> str:
-    return str(_recipe(edit).get("prompt", edit.folder.name))
-
-
-def _recipe(edit: Edit) -> dict[str, Any]:
-    """As it is written down; nothing where that is broken: a list of many must not fail for one."""
-    with suppress(SettingsError):
-        return read_toml(edit.folder / RECIPE)
-    return {}
+    stages = ((name, "made" if any(parent.glob(f"*/{result}")) else "missing") for name, parent, result in places)
+    return replace(entry, stages=tuple(stages))

@@ -1,7 +1,7 @@
-"""`tav ui --web`: the same application in a browser on this machine. textual-serve runs it once for each page that is opened.
+"""`tav ui --web`: the same application in a browser on this machine; textual-serve runs it once for each open page.
 
-Whoever can talk to the server can do what its user can. So it listens to this machine only, and answers only who has the
-key in the address that is printed: neither another user of this machine nor a page of another site has it.
+Whoever can talk to the server can do what its user can. So it listens to this machine only, and answers only those who
+have the key in the address that is printed: neither another user of this machine nor a page of another site has it.
 """
 
 import hmac
@@ -69,7 +69,7 @@ class LocalServer(Server):
     def initialize_logging(self) -> None:
         logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
 
-    async def on_startup(self, app: web.Application) -> None:
+    async def on_startup(self, _: web.Application) -> None:
         self._say(f"open {self.address} in a browser on this machine; Ctrl-C ends it")
 
     async def _make_app(self) -> web.Application:

@@ -1,7 +1,9 @@
 """A question that must be answered before anything else: yes or no."""
 
+from typing import Any
+
 from textual import on
-from textual.app import ComposeResult
+from textual.app import App, ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
@@ -9,6 +11,11 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Static
 
 from tavcli.recipes import plain
+
+
+async def ask(app: App[Any], question: str, detail: str = "", *, yes: str = "Yes", no: str = "No") -> bool:
+    """Ask, and wait for the answer. In a worker (`@work`, `run_worker`) only, since keys must still be read meanwhile."""
+    return await app.push_screen_wait(Confirm(question, detail, yes=yes, no=no))
 
 
 class Confirm(ModalScreen[bool]):

@@ -1,6 +1,5 @@
 """The workspaces under a folder: look, find, open."""
 
-from asyncio import to_thread
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -11,13 +10,16 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Input, OptionList, Static
 
+from tavcli.tui.aside import aside
 from tavcli.tui.pictures import picture_of
 from tavcli.tui.screens.note import Note
 from tavcli.tui.screens.screen import TavScreen
-from tavcli.tui.shelf import read, workspaces
+from tavcli.tui.screens.workspace import WorkspaceScreen
+from tavcli.tui.shelf import Entry, judged, read, workspaces
 from tavcli.tui.widgets.details import Details
 from tavcli.tui.widgets.filter import Filter
 from tavcli.tui.widgets.shelf import Shelf
+from tavcli.workspace import Workspace
 
 _NEW = Content.from_markup("""A workspace is the folder of one clip. In a terminal:
 
@@ -78,16 +80,22 @@ class Library(TavScreen):
 
     @work(exclusive=True)
     async def action_refresh(self) -> None:
-        folders = await to_thread(workspaces, self.root)
+        folders = await aside(workspaces, self.root)
         self.set_class(not folders, "-empty")
         self.sub_title = f"{len(folders)} workspace{'s' * (len(folders) != 1)} · {self.root}"
         self.shelf.show(folders)
         for folder in folders:
-            self.shelf.put(await to_thread(read, folder))
-            self._show_details()
+            self._put(await aside(read, folder))
         for entry in list(self.shelf.entries.values()):
-            if entry.cover is not None and (picture := await to_thread(picture_of, entry.cover)):
+            if entry.cover is not None and (picture := await aside(picture_of, entry.cover)):
                 self.shelf.put_picture(entry.folder, picture)
+        for entry in self.shelf.readable:
+            self._put(await aside(judged, entry))
+
+    def _put(self, entry: Entry) -> None:
+        self.shelf.put(entry)
+        if self.shelf.chosen is entry:
+            self._show_details()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "filter":
@@ -102,7 +110,9 @@ class Library(TavScreen):
 
     def action_open(self) -> None:
         if (entry := self.shelf.chosen) is not None:
-            self.app.open(entry.folder)
+            workspace = Workspace(entry.folder)
+            workspace.read()  # raises for one that cannot be opened
+            self.app.push_screen(WorkspaceScreen(workspace))
 
     @on(Input.Changed)
     def _narrow(self, event: Input.Changed) -> None:

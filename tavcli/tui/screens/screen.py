@@ -1,9 +1,11 @@
 """What all screens share: a title bar, a footer, the way back.
 
-A screen sets `TITLE` and `HELP` (a title, and a paragraph for F1; so does a widget that can have the focus), declares its commands as
-`BINDINGS` with tooltips (see tavcli/tui/palette.py), and yields the rest in `body`. What it says at the right of the title bar is its
-`sub_title`. Errors that a user can mend are raised as TavError from an action or a worker: the application shows them. A handler of a
-message has no such net: it calls `await self.app.run_action("screen.do_it")`, or starts a worker.
+A screen sets `TITLE` and `HELP` (a title, and on the next lines a paragraph, for F1; so does a widget that can have the
+focus), declares its commands as `BINDINGS` with tooltips (see tavcli/tui/palette.py), and yields the rest in `body`.
+`sub_title` is what the title bar says at its right.
+
+Errors that a user can mend are raised as TavError or OSError from an action or a worker: the application shows them. A
+handler of a message has no such net: it calls `await self.app.run_action("do_it", self)`, or starts a worker.
 """
 
 from collections.abc import Iterable

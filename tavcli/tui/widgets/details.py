@@ -43,7 +43,7 @@ def _lines(entry: Entry) -> list[Content]:
         Content.assemble(_label("stages"), stages(entry)),
         Content.assemble(_label("edits"), edits(entry)),
         Content(),
-        *(Content.assemble(state(word, f"{word:<12}"), plain(prompt)) for word, prompt in entry.latest),
+        *(Content.assemble(state(word, f"{word:<13}"), plain(prompt)) for word, prompt in entry.latest),
     ]
 
 

@@ -24,8 +24,8 @@ class Shelf(OptionList):
     """Cards in the order of their folders. Enter, or a click on the highlighted one, posts `OptionSelected`."""
 
     HELP = """Library
-    The workspaces under this folder: first frame, caption, base, what is tuned and inverted, and the edits. A workspace is
-    the folder of one clip; `tav init` makes it. Click a card to highlight it, and once more to open it."""
+    The workspaces under this folder: first frame, caption, base, what is tuned and inverted, and the edits. A workspace
+    is the folder of one clip; `tav init` makes it. Click a card to highlight it, and once more to open it."""
     BINDINGS = [Binding("enter", "select", "Open", tooltip="Open the highlighted workspace")]
     DEFAULT_CSS = """
     Shelf {
@@ -47,6 +47,11 @@ class Shelf(OptionList):
         """The highlighted one."""
         option = self.highlighted_option
         return self.entries.get(Path(option.id)) if option is not None and option.id is not None else None
+
+    @property
+    def readable(self) -> list[Entry]:
+        """All without a problem, hidden ones too."""
+        return [entry for entry in self.entries.values() if not entry.problem]
 
     def show(self, folders: list[Path]) -> None:
         """Show these; what is known of them already stays, the rest is read later."""
@@ -110,8 +115,10 @@ def _facts(entry: Entry, root: Path) -> list[Content]:
         problem = Content.styled(f"! {plain(entry.problem)}", "$text-error")
         return [Content.styled(name, "bold"), problem, Content(), Content()]
     about = f"{name} · {plain(Path(entry.base).name)}" if entry.base else name
+    if not entry.caption:  # not read yet
+        return [Content.styled(name, "bold"), Content(), Content(), Content()]
     return [
-        Content.styled(plain(entry.caption) or "...", "bold"),
+        Content.styled(plain(entry.caption), "bold"),
         Content.styled(about, "$foreground-muted"),
         stages(entry),
         edits(entry),
@@ -119,14 +126,12 @@ def _facts(entry: Entry, root: Path) -> list[Content]:
 
 
 def stages(entry: Entry) -> Content:
-    """The stages with their states, in a line."""
+    """The stages with their states, in a line; nothing while they are not known."""
     return Content("   ").join(state(word, f"{name} {word}") for name, word in entry.stages)
 
 
 def edits(entry: Entry) -> Content:
     """How many edits there are in each state, in a line."""
-    if not entry.stages:
-        return Content()
     if not entry.edits:
         return Content.styled("no edits yet", "$foreground-muted")
     return Content("   ").join(state(word, f"{count} {word}") for word, count in entry.edits)

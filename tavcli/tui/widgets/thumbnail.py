@@ -1,6 +1,5 @@
 """Small still pictures in half cells: two pixels in one character, `▀` in the upper one's colour on the lower one's."""
 
-from asyncio import to_thread
 from itertools import groupby
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from textual.reactive import reactive
 from textual.style import Style
 from textual.widget import Widget
 
+from tavcli.tui.aside import aside
 from tavcli.tui.pictures import picture_of
 
 Pixel = tuple[int, int, int]
@@ -52,10 +52,10 @@ class Thumbnail(Widget):
 
     @work(exclusive=True)
     async def watch_path(self, path: Path | None) -> None:
-        self._picture = await to_thread(picture_of, path) if path is not None else None
+        self._picture = await aside(picture_of, path) if path is not None else None
         self.refresh(layout=True)
 
-    def get_content_height(self, container: object, viewport: object, width: int) -> int:
+    def get_content_height(self, _container: object, _viewport: object, width: int) -> int:
         if self._picture is None:
             return 1
         return max(1, round(self._picture.height * width / self._picture.width / 2))

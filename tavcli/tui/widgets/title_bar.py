@@ -15,7 +15,9 @@ class TitleBar(Horizontal):
     DEFAULT_CSS = """
     TitleBar { height: 1; background: $panel; padding: 0 1; }
     TitleBar > #name { width: auto; text-style: bold; color: $primary; }
-    TitleBar > #about { width: 1fr; text-align: right; color: $foreground-muted; text-wrap: nowrap; text-overflow: ellipsis; }
+    TitleBar > #about {
+        width: 1fr; text-align: right; color: $foreground-muted; text-wrap: nowrap; text-overflow: ellipsis;
+    }
     """
 
     def compose(self) -> ComposeResult:
