@@ -11,7 +11,7 @@ import typer
 import tav
 from tav.errors import TavError
 from tavcli.commands import bases, clean, demo, doctor, exchange, init, queue, show, stages, work
-from tavcli.console import flush, say_anything
+from tavcli.console import Talk, flush, say_anything
 from tavcli.interrupts import Interrupted, interrupts
 from tavcli.options import Options, globals_first
 from tavcli.reports import report
@@ -74,6 +74,23 @@ def _global(
     ] = False,
 ) -> None:
     context.obj = Options(workspace, device, precision, as_json, dry_run, quiet, verbose, no_wait)
+
+
+@app.command("ui")
+def _ui(
+    context: typer.Context,
+    web: Annotated[bool, typer.Option("--web", help="Serve it to a browser on this machine.")] = False,
+    port: Annotated[int, typer.Option(metavar="N", min=1, max=65535, help="The port, with --web.")] = 8000,
+) -> None:
+    """Open the workspace you are in, or the library of those in this folder, as a terminal application."""
+    if web:
+        from tavcli.tui.web import serve
+
+        serve(context.obj, port, Talk(context.obj).say)
+        return
+    from tavcli.tui.opening import open_here
+
+    open_here(context.obj)
 
 
 def main() -> None:
