@@ -1,4 +1,4 @@
-"""A video as small frames with their times: what a screen of cells can show. Nothing here is ever given to a network."""
+"""A video as small frames with their times: what a screen of cells can show, and never what a network is given."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -134,7 +134,7 @@ def _decoded(path: Path, arguments: list[str], size: Size, wanted: Callable[[], 
 
 
 def _times(framecrc: str, count: int) -> tuple[tuple[float, ...], float]:
-    """When each of `count` frames begins, and the last one ends. GIF and Matroska may not say how long that one stays."""
+    """When each of `count` frames begins, and the last one ends; some files do not say how long that one stays."""
     header, rows = parse_rows(framecrc)
     tick = Fraction(header["tb 0"])
     ticks = [int(row[2]) for row in rows[:count]]
