@@ -15,10 +15,10 @@ _AT_ONCE = threading.BoundedSemaphore(2)
 class Reading:
     """A video being read from now on: `deliver` gets its first frame, then all of it, or the error.
 
-    `deliver` is called in the reading thread, with this and what was found; not after `cancel`.
+    `deliver` is called in the reading thread: with this, what was found, and whether that is all. Not after `cancel`.
     """
 
-    def __init__(self, path: Path, box: Size, deliver: Callable[["Reading", Footage | TavError], object]) -> None:
+    def __init__(self, path: Path, box: Size, deliver: Callable[["Reading", Footage | TavError, bool], object]) -> None:
         self.path, self._box, self._deliver = path, box, deliver
         self._cancelled = threading.Event()
         # A daemon: quitting waits for no file. ffmpeg ends by itself when nobody takes its frames any more.
@@ -34,18 +34,18 @@ class Reading:
 
     def _run(self) -> None:
         with _AT_ONCE, suppress(Unwanted):
-            for found in self._found():
+            for found, all_of_it in self._found():
                 if not self._wanted():
                     return
                 with suppress(RuntimeError):  # the loop of the screen was closed meanwhile
-                    self._deliver(self, found)
+                    self._deliver(self, found, all_of_it)
 
-    def _found(self) -> Iterator[Footage | TavError]:
+    def _found(self) -> Iterator[tuple[Footage | TavError, bool]]:
         try:
             if self._wanted():
-                yield read_still(self.path, self._box)
-            yield read_footage(self.path, self._box, self._wanted)
+                yield read_still(self.path, self._box), False
+            yield read_footage(self.path, self._box, self._wanted), True
         except TavError as error:
-            yield error
+            yield error, True
         except OSError as error:
-            yield TavError(f"{self.path.name} cannot be read: {error.strerror or error}")
+            yield TavError(f"{self.path.name} cannot be read: {error.strerror or error}"), True

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from textual import events
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
@@ -10,6 +11,7 @@ from textual.message import Message
 from textual.widgets import Static
 
 from tav.video.child import one_line
+from tavcli.footage import Size
 from tavcli.tui.clock import Clock
 from tavcli.tui.widgets.player import Player
 
@@ -23,12 +25,12 @@ class Item:
 
 
 class Pane(Vertical, can_focus=True):
-    """A player over its label."""
+    """Says by messages what the mouse does to it."""
 
     TITLE = "Video"
     HELP = "A video to compare. Enter or a double click shows it alone; drag it onto another to swap the two."
     DEFAULT_CSS = """
-    Pane { height: 1fr; width: 1fr; }
+    Pane { align: center middle; }
     Pane > Static { height: 1; text-align: center; text-wrap: nowrap; text-overflow: ellipsis; }
     Pane > Static { color: $foreground-muted; }
     Pane:focus > Static { color: $foreground; background: $block-cursor-background; text-style: bold; }
@@ -45,6 +47,9 @@ class Pane(Vertical, can_focus=True):
     class Dropped(Taken):
         """The mouse was let go on it."""
 
+    class Opened(Taken):
+        """It was clicked twice."""
+
     def __init__(self, item: Item, clock: Clock) -> None:
         super().__init__()
         self.item = item
@@ -58,12 +63,22 @@ class Pane(Vertical, can_focus=True):
     def on_mount(self) -> None:
         self.player.open(self.item.path)
 
+    @property
+    def picture_size(self) -> Size | None:
+        """Width and height of the frames, in pixels, once there are some."""
+        footage = self.player.footage
+        return (footage.frames.shape[2], footage.frames.shape[1]) if footage else None
+
+    def number(self, place: int) -> None:
+        """Say the label behind the number of its place, by which keys call it."""
+        self.label.update(Content(f" {place}  {one_line(self.item.label)} "))
+
     def on_mouse_down(self) -> None:
         self.post_message(self.Taken(self))
 
     def on_mouse_up(self) -> None:
         self.post_message(self.Dropped(self))
 
-    def number(self, place: int) -> None:
-        """Say the label behind the number of its place, by which keys call it."""
-        self.label.update(Content(f" {place}  {one_line(self.item.label)} "))
+    def on_click(self, event: events.Click) -> None:
+        if event.chain == 2:
+            self.post_message(self.Opened(self))

@@ -46,9 +46,9 @@ class Player(Widget):
     class Found(Message, bubble=False):
         """From the thread that reads to its player: part or all of a video, or why there is none."""
 
-        def __init__(self, reading: Reading, found: Footage | TavError) -> None:
+        def __init__(self, reading: Reading, found: Footage | TavError, all_of_it: bool) -> None:
             super().__init__()
-            self.reading, self.found = reading, found
+            self.reading, self.found, self.all_of_it = reading, found, all_of_it
 
     def __init__(self, clock: Clock | None = None, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
@@ -57,6 +57,7 @@ class Player(Widget):
         self.message = ""
         self.shown = 0
         self._own_clock = clock is None
+        self._path: Path | None = None
         self._reading: Reading | None = None
         self._look: tuple[object, ...] = ()
         self._drawn: dict[int, list[Strip]] = {}
@@ -65,6 +66,7 @@ class Player(Widget):
         if self._own_clock:
             self.clock.playing = True
             self.set_interval(TICK, self.tick)
+        self._start_reading()
 
     def on_unmount(self) -> None:
         self._stop_reading()
@@ -73,7 +75,9 @@ class Player(Widget):
         """Show a video or a folder of pictures; `Ready` is posted when it is there. A bad file gives a line of text."""
         self._stop_reading()
         self._take(None, f"reading {one_line(path.name)}")
-        self._reading = Reading(path, BOX, lambda reading, found: self.post_message(self.Found(reading, found)))
+        self._path = path
+        if self.is_mounted:
+            self._start_reading()
 
     def show(self, frames: Frame, fps: float) -> None:
         """Show frames uint8 (f, h, w, 3) instead of a file; the moment stays, so that a preview moves on."""
@@ -84,10 +88,12 @@ class Player(Widget):
         """Show what the clock says now."""
         if self.footage is None or not self.screen.is_active:
             return
-        frame = frame_at(self.footage.times, self.clock.position)
-        if frame != self.shown:
+        if (frame := self._frame_now()) != self.shown:
             self.shown = frame
             self.refresh()
+
+    def _frame_now(self) -> int:
+        return frame_at(self.footage.times, self.clock.position) if self.footage else 0
 
     def on_player_found(self, event: Found) -> None:
         if event.reading is not self._reading:
@@ -96,19 +102,24 @@ class Player(Widget):
             self._take(None, one_line(event.found.message))
         else:
             self._take(event.found)
-        self.post_message(self.Ready(self))
+        if event.all_of_it:
+            self.post_message(self.Ready(self))
+
+    def _start_reading(self) -> None:
+        if self._path is not None:
+            self._reading = Reading(self._path, BOX, lambda *found: self.post_message(self.Found(*found)))
 
     def _stop_reading(self) -> None:
         if self._reading is not None:
             self._reading.cancel()
-            self._reading = None
+        self._path = self._reading = None
 
     def _take(self, footage: Footage | None, message: str = "") -> None:
-        self.footage, self.message, self.shown = footage, message, 0
-        self._drawn.clear()
+        self.footage, self.message = footage, message
         if footage is not None and self._own_clock:
             self.clock.fit(footage.times, footage.length)
-        self.tick()
+        self.shown = self._frame_now()
+        self._drawn.clear()
         self.refresh()
 
     def render(self) -> Content:
@@ -124,7 +135,7 @@ class Player(Widget):
 
     def _rows(self, frame: Frame) -> list[Strip]:
         width, height = self.size
-        ground = self.background_colors[1].rgb
+        ground = (0, 0, 0) if self.app.no_color else self.background_colors[1].rgb
         look = width, height, ground
         if look != self._look:
             self._look = look
