@@ -133,6 +133,14 @@ class Began:
 
 
 @dataclass(frozen=True)
+class Of:
+    """What one of several jobs that run at once says."""
+
+    name: str
+    event: Any
+
+
+@dataclass(frozen=True)
 class Ended:
     """A job is done, or not: `state` as the queue has it, `message` and `hint` of a failure."""
 

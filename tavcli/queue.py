@@ -169,13 +169,18 @@ class Queue:
         return self.resume(paused) if paused else []
 
     def wished(self, job: Job) -> str:
-        """What somebody wants of a running job: `cancel`, `pause`, or nothing."""
+        """What somebody wants of a running job: `cancel`, `pause`, `stop`, or nothing."""
         if self.paused:
             return "pause"
         try:
             return self._wish(job).read_text()
         except OSError:
             return ""
+
+    def stop(self, job: Job) -> None:
+        """Ask whoever runs this to save it and give it back, unless something else is wished already."""
+        if not self.wished(job):
+            self._wish(job).write_text("stop")
 
     def touch(self, job: Job) -> None:
         """Something in the job's folder has changed: read it again."""

@@ -42,6 +42,14 @@ class Begin:
 
 
 @dataclass(frozen=True)
+class Step:
+    """`step` of `total` steps are done, elsewhere: what the engine says, without its latents."""
+
+    step: int
+    total: int
+
+
+@dataclass(frozen=True)
 class Note:
     """Something a person should know; `warning` if it may spoil the result."""
 
@@ -65,7 +73,7 @@ class Checked:
     sheet: Path
 
 
-RunEvent = Event | Begin | Note | Preview | Checked
+RunEvent = Event | Begin | Step | Note | Preview | Checked
 
 
 class Session:

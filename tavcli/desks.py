@@ -1,0 +1,89 @@
+"""A worker's place at a queue: it takes jobs there, and says in a file what it does, for whoever watches."""
+
+import io
+import time
+from dataclasses import dataclass
+
+from tav.events import InvertStep, SampleStep, TuneStep, VaeStep
+from tavcli import presence
+from tavcli.edits import Edit
+from tavcli.jobs import Ended, Job, State
+from tavcli.presence import Status
+from tavcli.queue import Queue
+from tavcli.session import Begin, Preview, RunEvent, Step
+
+_MOST_LOSSES = 240
+
+
+@dataclass
+class Desk:
+    """A queue, and what the one who sits here says of itself in its workspace."""
+
+    queue: Queue
+    status: Status
+    _said: float = 0.0
+    _since: tuple[float, int] = (0.0, 0)
+
+    def title(self, job: Job) -> str:
+        """The job in a line, for people."""
+        return next((row.summary.title for row in self.queue.rows() if row.id == job.id), job.name)
+
+    def rest(self) -> None:
+        """There is nothing to do."""
+        state = "paused" if self.queue.paused else "idle"
+        if self.status.state != state or time.time() - self.status.updated > presence.ALIVE_EVERY:
+            self.status.state = state
+            presence.publish(self.queue.workspace, self.status)
+
+    def begin(self, job: Job) -> None:
+        """This job is worked at now."""
+        self._turn_to("working", job.id)
+
+    def tell(self, event: RunEvent | Edit) -> None:
+        """The job goes on."""
+        status, now = self.status, time.monotonic()
+        if isinstance(event, Begin):
+            status.what, status.done, status.total, status.left = event.what, event.done, event.total, None
+            self._since, self._said = (now, event.done), 0.0
+        elif isinstance(event, Preview):
+            self._publish_preview(event)
+        elif isinstance(event, TuneStep | InvertStep | SampleStep | VaeStep | Step):
+            status.done = event.frames if isinstance(event, VaeStep) else event.step
+            since, before = self._since
+            status.left = (now - since) / max(1, status.done - before) * (status.total - status.done)
+            if isinstance(event, TuneStep):
+                status.losses = _thinned([*status.losses, event.loss])
+        if now - self._said >= presence.EVERY:
+            self._said = now
+            presence.publish(self.queue.workspace, status)
+
+    def end(self, job: Job, state: State, seconds: float, whole: bool, told: dict[str, str]) -> Ended:
+        """The job is worked at no more: done, failed as `told`, or another state.
+
+        `whole`: do its seconds tell what its like will take?
+        """
+        took = {"took": round(seconds, 2), "device": self.status.device} if state == "done" and whole else {}
+        self.queue.finish(job, state, **told, **took)
+        self._turn_to("idle", "")
+        return Ended(job.workspace, job.name, state, seconds, told.get("error", ""), told.get("hint", ""))
+
+    def _turn_to(self, state: str, job: str) -> None:
+        status = self.status
+        status.state, status.job, status.began = state, job, time.time()
+        status.what, status.done, status.total, status.left, status.losses = "", 0, 0, None, []
+        presence.publish(self.queue.workspace, status)
+        presence.preview_file(self.queue.workspace, status.token).unlink(missing_ok=True)
+
+    def _publish_preview(self, event: Preview) -> None:
+        import numpy as np
+
+        written = io.BytesIO()
+        np.save(written, event.frames)
+        presence.replace(presence.preview_file(self.queue.workspace, self.status.token), written.getvalue())
+
+
+def _thinned(losses: list[float]) -> list[float]:
+    """Neighbours averaged, once there are too many to draw."""
+    if len(losses) <= _MOST_LOSSES:
+        return losses
+    return [(a + b) / 2 for a, b in zip(losses[::2], losses[1::2], strict=False)]
