@@ -7,8 +7,9 @@ import os
 import sys
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,13 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from tav.events import InvertStep, LessAtOnce, NotLearning, Recomputing, SampleStep, TuneStep, VaeStep
-from tavcli.jobs import Began, Ended
+from tav.events import Event, InvertStep, LessAtOnce, NotLearning, Recomputing, SampleStep, TuneStep, VaeStep
+from tavcli.jobs import Began, Ended, Of
 from tavcli.options import Options
 from tavcli.quantities import clock, size
 from tavcli.recipes import plain
-from tavcli.session import Begin, Checked, Note, Preview
+from tavcli.session import Begin, Checked, Note, Preview, Step
+from tavcli.workspace import Workspace
 
 # The loss of one step says little, since its timestep is random: show the mean of the last ones.
 _SMOOTHED = 25
@@ -114,51 +116,59 @@ class Talk:
         self.out.print(table)
 
     def follow(self, events: Iterable[Any]) -> list[Any]:
-        """Show a run as it goes; returns what it yields that is no progress."""
+        """Show a run as it goes, or several at once; returns what it yields that is no progress."""
         results = []
-        with self._progress() as progress:
+        with self._progress() as progress_of:
             for event in events:
-                if isinstance(event, Begin):
-                    progress.begin(event)
-                elif isinstance(event, (TuneStep, InvertStep, SampleStep, VaeStep)):
-                    progress.step(event)
-                elif isinstance(event, Note):
-                    self.warn(event.text) if event.warning else self.say(event.text)
-                elif isinstance(event, Recomputing):
-                    self.say(f"out of memory in step {event.step}: going on with recompute = {event.rung}")
-                elif isinstance(event, LessAtOnce):
-                    self.say("out of memory: going on with attention in smaller pieces")
-                elif isinstance(event, Preview):
-                    continue  # for screens
-                elif isinstance(event, Began):
-                    self.say(f"job {event.name}: {plain(event.title)}")
-                elif isinstance(event, Ended):
-                    self._ended(event)
-                    results.append(event)
-                elif isinstance(event, NotLearning):
-                    self.warn(_not_learning(event))
-                else:
-                    results.append(event)
+                if isinstance(event, Of):
+                    progress = progress_of(event.workspace, event.name)
+                    results += self._shown(event.event, progress, _of(event.name))
+                    continue
+                if isinstance(event, Ended):
+                    progress_of(event.workspace, event.name).end()
+                results += self._shown(event, progress_of(None, ""), "")
         return results
 
+    def _shown(self, event: Any, progress: "_Bar | _Lines", of: str) -> list[Any]:
+        """Show one event; returns it if it is no progress."""
+        if isinstance(event, Begin):
+            progress.begin(event)
+        elif isinstance(event, (TuneStep, InvertStep, SampleStep, VaeStep, Step)):
+            progress.step(event)
+        elif isinstance(event, Note):
+            self.warn(of + event.text) if event.warning else self.say(of + event.text)
+        elif isinstance(event, Recomputing):
+            self.say(f"{of}out of memory in step {event.step}: going on with recompute = {event.rung}")
+        elif isinstance(event, LessAtOnce):
+            self.say(f"{of}out of memory: going on with attention in smaller pieces")
+        elif isinstance(event, Began):
+            self.say(f"job {event.name}: {plain(event.title)}")
+        elif isinstance(event, Ended):
+            self._ended(event)
+        elif isinstance(event, NotLearning):
+            self.warn(of + _not_learning(event))
+        progressing = (Event, Begin, Step, Note, Preview, Began)
+        return [] if isinstance(event, progressing) else [event]
+
     def _ended(self, event: Ended) -> None:
-        if event.state == "failed":
-            self.warn(f"job {event.name} failed: {plain(event.message)}")
+        if event.message:
+            self.warn(f"job {event.name} {event.state}: {plain(event.message)}")
             self.warn(f"  {plain(event.hint)}") if event.hint else None
         else:
             self.say(f"job {event.name} {event.state} after {clock(event.seconds)}")
 
     @contextmanager
-    def _progress(self) -> "Iterator[_Bar | _Lines]":
+    def _progress(self) -> "Iterator[Callable[[Workspace | None, str], _Bar | _Lines]]":
+        """What shows the progress of a job, by workspace and name; without a name, of the only thing that runs."""
         if self.options.quiet:
-            yield _Lines(lambda _: None)
+            yield cache(lambda _, name: _Lines(lambda _: None, name))
         elif not self.err.is_terminal:
-            yield _Lines(self.say)
+            yield cache(lambda _, name: _Lines(self.say, name))
         else:
             columns = [TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn()]
             times = [TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()]
             with Progress(*columns, TextColumn("{task.fields[loss]}"), *times, console=self.err) as progress:
-                yield _Bar(progress)
+                yield cache(lambda _, name: _Bar(progress, name))
 
 
 class _Loss:
@@ -175,28 +185,36 @@ class _Loss:
 
 
 class _Bar:
-    """Progress on a terminal."""
+    """Progress on a terminal. Of several jobs at once, only what they do now is shown."""
 
-    def __init__(self, progress: Progress) -> None:
-        self.progress = progress
+    def __init__(self, progress: Progress, name: str) -> None:
+        self.progress, self.name = progress, name
         self.loss = _Loss()
         self.task: TaskID | None = None
 
     def begin(self, event: Begin) -> None:
+        if self.name:
+            self.end()
         # Speed is measured from here: what was done before must not count as fast.
-        self.task = self.progress.add_task(escape(event.what), total=event.total, completed=event.done, loss="")
+        what = escape(_of(self.name) + event.what)
+        self.task = self.progress.add_task(what, total=event.total, completed=event.done, loss="")
 
     def step(self, event: Any) -> None:
         if self.task is not None:
             done = event.frames if isinstance(event, VaeStep) else event.step
             self.progress.update(self.task, completed=done, loss=self.loss.of(event))
 
+    def end(self) -> None:
+        if self.task is not None:
+            self.progress.remove_task(self.task)
+            self.task = None
+
 
 class _Lines:
     """Progress in a log: the first, the last, and one every few seconds."""
 
-    def __init__(self, say: Any) -> None:
-        self.say = say
+    def __init__(self, say: Any, name: str) -> None:
+        self.say, self.name = say, name
         self.loss = _Loss()
         self.what, self.done, self.began, self.said = "", 0, 0.0, 0.0
 
@@ -213,7 +231,15 @@ class _Lines:
         elapsed = now - self.began
         left = elapsed / max(1, done - self.done) * (event.total - done)
         words = [f"{self.what}: {done}/{event.total}", loss, f"{clock(elapsed)} elapsed", f"{clock(left)} left"]
-        self.say(", ".join(word for word in words if word))
+        self.say(_of(self.name) + ", ".join(word for word in words if word))
+
+    def end(self) -> None:
+        """Lines stay."""
+
+
+def _of(name: str) -> str:
+    """What a line begins with that is about one of several jobs."""
+    return f"job {name}: " if name else ""
 
 
 def _not_learning(event: NotLearning) -> str:

@@ -24,6 +24,10 @@ class Desk:
     _said: float = 0.0
     _since: tuple[float, int] = (0.0, 0)
 
+    def take(self) -> Job | None:
+        """The next job of the queue, if there is one."""
+        return self.queue.claim(self.status.token)
+
     def title(self, job: Job) -> str:
         """The job in a line, for people."""
         return next((row.summary.title for row in self.queue.rows() if row.id == job.id), job.name)

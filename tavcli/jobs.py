@@ -136,6 +136,7 @@ class Began:
 class Of:
     """What one of several jobs that run at once says."""
 
+    workspace: Workspace
     name: str
     event: Any
 

@@ -86,7 +86,7 @@ class Worker:
     def _taken(self, desks: list[Desk]) -> Iterator[tuple[Desk, Job]]:
         """The next job, from the first queue that has one."""
         for desk in desks:
-            if job := desk.queue.claim(desk.status.token):
+            if job := desk.take():
                 yield desk, job
                 return
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from tav.errors import SettingsError, TavError
+from tavcli.cluster import Cluster
 from tavcli.console import Talk
 from tavcli.jobs import Ended
 from tavcli.options import Options
@@ -17,19 +18,30 @@ from tavcli.workspace import Workspace, below
 
 def work(
     context: typer.Context,
+    address: Annotated[
+        str | None,
+        typer.Argument(metavar="ADDRESS", help="With --ray: HOST:PORT of the cluster; local: one of this machine."),
+    ] = None,
+    ray: Annotated[
+        bool, typer.Option("--ray", help="On a Ray cluster, by default the one that this machine is in, else local.")
+    ] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Stay, and do what is queued later.")] = False,
 ) -> None:
     """Do what is queued, in this workspace or in all those under this folder. Ctrl-C saves; `tav work` goes on."""
+    if address and not ray:
+        raise SettingsError(f"{address} is an address of a cluster", f"tav work --ray {address}")
     options: Options = context.obj
     talk = Talk(options)
     workspaces = _workspaces(options)
-    worker = Worker(workspaces, options.flags(), watch, wait=not options.no_wait)
+    worker: Worker | Cluster = Worker(workspaces, options.flags(), watch, wait=not options.no_wait)
+    if ray:
+        worker = Cluster(workspaces, options.flags(), address, watch)
     if options.dry_run:
         waiting = [row for workspace in workspaces for row in Queue(workspace).rows() if row.state == "queued"]
         talk.result([row.name for row in waiting], [f"{row.name}\t{plain(row.summary.title)}" for row in waiting])
         return
     ended = [event for event in talk.follow(worker.run()) if isinstance(event, Ended)]
-    failed = [one for one in ended if one.state == "failed"]
+    failed = [one for one in ended if one.state in ("failed", "interrupted")]
     data = [{"workspace": str(one.workspace.folder), "job": one.name, "state": one.state} for one in ended]
     talk.result(data)
     if failed:
