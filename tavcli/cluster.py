@@ -37,6 +37,7 @@ from tavcli.workspace import Workspace
 _LOOK = 0.5
 # Seconds for a task to save and stop when it was asked to; then it is killed, and goes on from its last save some day.
 _GRACE = 60
+_FROM = "HOST:PORT as `ray start --head` told, from a machine of the cluster; `local` for this machine alone"
 _WISHES: dict[str, State] = {"cancel": "cancelled", "pause": "paused", "stop": "queued"}
 
 
@@ -211,8 +212,7 @@ def _connected(address: str | None) -> Iterator[Any]:
         import ray
     except ImportError:
         raise TavError("Ray is not installed", 'pip install "tav[cluster]"') from None
-    if "://" in (address or ""):
-        raise SettingsError(f"{address} is for Ray's client, which streams nothing", "HOST:PORT, from one of its nodes")
+    _refuse_dead(address or os.environ.get("RAY_ADDRESS", "auto"))
     on_term = signal.getsignal(signal.SIGTERM)
     quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
     # On stdout, which is for data, it tells of every process that dies.
@@ -220,15 +220,26 @@ def _connected(address: str | None) -> Iterator[Any]:
         try:
             ray.init(address, **quiet)
         except (ConnectionError, RuntimeError, ValueError) as error:
-            raise TavError(
-                f"no Ray cluster at {address}: {_last_line(error)}", "`ray status` on one of its nodes says how it is"
-            ) from None
+            raise TavError(f"no Ray cluster: {_last_line(error)}", _FROM) from None
         finally:
             signal.signal(signal.SIGTERM, on_term)  # Ray takes it for itself
         try:
             yield ray
         finally:
             ray.shutdown()
+
+
+def _refuse_dead(address: str) -> None:
+    """Raise TavError for what is no address, or does not answer: Ray would try for many minutes."""
+    if address in ("auto", "local"):
+        return
+    host, _, port = address.rpartition(":")
+    if "/" in host or not host or not port.isdecimal():
+        raise SettingsError(f"{address} is not HOST:PORT", _FROM)
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except (OSError, OverflowError) as error:
+        raise TavError(f"no Ray cluster at {address}: {error}", _FROM) from None
 
 
 def _last_line(error: Exception) -> str:
