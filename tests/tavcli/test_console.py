@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from tav.events import NotLearning, TuneStep, VaeStep
 from tavcli.console import Talk, clock, short, size
+from tavcli.jobs import Ended, Of
 from tavcli.options import Options
 from tavcli.session import Begin, Note
+from tavcli.workspace import Workspace
 
 
 def run() -> Iterator[object]:
@@ -39,6 +41,19 @@ def test_progress_in_a_log_is_a_line_at_the_end(capsys: pytest.CaptureFixture[st
         "warning: after 8 steps a.weight and 1 more have no gradient: the tuning will not be what it should be",
         "encoding the clip: 2/2, 0:00 elapsed, 0:00 left",
     ]
+
+
+def test_of_several_jobs_at_once_each_line_says_whose(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    one, two = ([Of(Workspace(tmp_path), name, event) for event in run()] for name in ("1", "2"))
+    alternating = [event for pair in zip(one, two, strict=True) for event in pair]
+    ended = Ended(Workspace(tmp_path), "1", "interrupted", 3.0, "it died", "again")
+    assert Talk(Options()).follow([*alternating, ended]) == ["the result", "the result", ended]
+    said = capsys.readouterr().err.splitlines()
+    assert [line for line in said if "tuning:" in line] == [
+        f"job {name}: tuning: 8/8, loss 6.5000, 0:00 elapsed, 0:00 left" for name in ("1", "2")
+    ]
+    assert said[-2:] == ["warning: job 1 interrupted: it died", "warning:   again"]
+    assert all("job " in line for line in said[:-1])
 
 
 def test_lines_come_now_and_then(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
