@@ -10,27 +10,21 @@ import logging
 import os
 import signal
 import socket
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import tav
 from tav.errors import SettingsError, TavError
-from tav.events import InvertStep, SampleStep
-from tavcli import presence
+from tavcli import presence, tasks
 from tavcli.desks import Desk
-from tavcli.edits import Edit
 from tavcli.interrupts import Interrupted, interrupts
 from tavcli.jobs import Began, Ended, Job, Of, State
-from tavcli.performing import attended, failure, session_of, starts_whole
 from tavcli.presence import Status
 from tavcli.queue import Queue
-from tavcli.session import Note, RunEvent, Step
 from tavcli.settings import Layer
-from tavcli.warm import Warm
+from tavcli.tasks import Outcome
 from tavcli.workspace import Workspace
 
 # Seconds between two looks: into the queues, and for wishes.
@@ -41,19 +35,9 @@ _FROM = "HOST:PORT as `ray start --head` told, from a machine of the cluster; `l
 _WISHES: dict[str, State] = {"cancel": "cancelled", "pause": "paused", "stop": "queued"}
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What a task says last. `seconds` and `whole` as in `Desk.end`; `told` of a failure."""
-
-    state: Literal["done", "failed", "stopped"]
-    seconds: float = 0.0
-    whole: bool = False
-    told: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass
+@dataclass(eq=False)
 class Run:
-    """A job that Ray has, and what is known of it here."""
+    """A job that Ray has: whether its task has `started`, how it ended or was `lost`, when it was `asked` to stop."""
 
     desk: Desk
     job: Job
@@ -86,31 +70,45 @@ class Cluster:
         with _connected(self.address) as self._ray, contextlib.ExitStack() as held, interrupts.deferred():
             for workspace in self.workspaces:
                 self._desk(workspace, held)
-            while not interrupts.pending or self._runs:
-                yield from self._submit(held)
-                if self._runs:
-                    yield from self._listen()
-                elif self.watch:
-                    time.sleep(_LOOK)
-                else:
-                    return
+            try:
+                yield from self._work(held)
+            except Interrupted:  # at once, at the second Ctrl-C
+                for run in self._runs:
+                    self._ray.cancel(run.stream, force=True)
+                    run.desk.queue.finish(run.job, "queued")
+                raise
+
+    def _work(self, held: contextlib.ExitStack) -> Iterator[Of | Began | Ended]:
+        while not interrupts.pending or self._runs:
+            yield from self._submit(held)
+            if self._runs:
+                yield from self._listen()
+            elif self.watch:
+                time.sleep(_LOOK)
+            else:
+                return
 
     # Giving jobs to Ray -----------------------------------------------------------------------------------------------
 
     def _submit(self, held: contextlib.ExitStack) -> Iterator[Began]:
         """As many as the cluster can run at once: the others stay in the queue, where their order can be changed."""
-        while not interrupts.pending and len(self._runs) < self._most:
-            waiting = [workspace for workspace in self.workspaces if Queue(workspace).waits()]
-            desks = (self._desk(workspace, held) for workspace in waiting)
-            desk, job = next(((desk, job) for desk in desks if (job := desk.take())), (None, None))
-            if desk is None or job is None:
-                break
+        while not interrupts.pending and len(self._runs) < self._most and (taken := self._taken(held)):
+            desk, job = taken
             yield Began(job.workspace, job.name, desk.title(job))
             desk.begin(job)
             self._runs.append(Run(desk, job, self._task(job)))
         for desk in self._desks:
             if not desk.status.job:
                 desk.rest()
+
+    def _taken(self, held: contextlib.ExitStack) -> tuple[Desk, Job] | None:
+        """The next job, from the first queue that has one."""
+        for workspace in self.workspaces:
+            if Queue(workspace).waits():
+                desk = self._desk(workspace, held)
+                if job := desk.take():
+                    return desk, job
+        return None
 
     def _desk(self, workspace: Workspace, held: contextlib.ExitStack) -> Desk:
         """One of the workspace where nobody sits: every running job has its own."""
@@ -123,9 +121,11 @@ class Cluster:
         return self._desks[-1]
 
     def _task(self, job: Job) -> Any:
-        """Its stream of what `_perform` yields."""
+        """Its stream of what `tasks.perform` yields."""
         needs = {"num_gpus": 1, "num_cpus": 0} if self._device == "cuda" else {"num_cpus": 1}
-        task = self._ray.remote(_perform).options(**needs, max_retries=0, num_returns="streaming", name=f"tav {job.id}")
+        task = self._ray.remote(tasks.perform).options(
+            **needs, max_retries=0, num_returns="streaming", name=f"tav {job.id}"
+        )
         return task.remote(tav.__version__, str(job.workspace.folder), job.id, self.flags | {"device": self._device})
 
     @property
@@ -166,7 +166,7 @@ class Cluster:
             yield self._ended(run)
             return
         except self._ray.exceptions.RayError as error:
-            run.lost = _last_line(error)
+            run.lost = _told(error)
             return
         run.started = True
         if isinstance(said, Outcome):
@@ -190,17 +190,19 @@ class Cluster:
 
     def _ended(self, run: Run) -> Ended:
         outcome = run.outcome or Outcome("stopped", time.monotonic() - run.began)
-        wish = run.desk.queue.wished(run.job)
-        state: State
-        told = outcome.told
-        if outcome.state != "stopped":
-            state = outcome.state
-        elif wish or not run.lost:
-            state = _WISHES.get(wish, "queued")
-        else:
-            state = "interrupted"
-            told = {"error": run.lost, "hint": f"`tav queue retry {run.job.name}` goes on from what was saved"}
+        state, told = (outcome.state, outcome.told) if outcome.state != "stopped" else _stopped(run)
         return run.desk.end(run.job, state, outcome.seconds, outcome.whole, told)
+
+
+def _stopped(run: Run) -> tuple[State, dict[str, str]]:
+    """The state of a job that did not come to its end: by somebody's wish, or lost with its process or machine."""
+    wish = run.desk.queue.wished(run.job)
+    if run.lost and not wish:
+        return "interrupted", {
+            "error": run.lost,
+            "hint": f"`tav queue retry {run.job.name}` goes on from the last save",
+        }
+    return _WISHES.get(wish, "queued"), {}
 
 
 @contextlib.contextmanager
@@ -220,7 +222,7 @@ def _connected(address: str | None) -> Iterator[Any]:
         try:
             ray.init(address, **quiet)
         except (ConnectionError, RuntimeError, ValueError) as error:
-            raise TavError(f"no Ray cluster: {_last_line(error)}", _FROM) from None
+            raise TavError(f"no Ray cluster: {_told(error)}", _FROM) from None
         finally:
             signal.signal(signal.SIGTERM, on_term)  # Ray takes it for itself
         try:
@@ -242,42 +244,7 @@ def _refuse_dead(address: str) -> None:
         raise TavError(f"no Ray cluster at {address}: {error}", _FROM) from None
 
 
-def _last_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
-
-
-# On the cluster ---------------------------------------------------------------------------------------------------
-
-
-def _perform(version: str, folder: str, id_: str, flags: Layer) -> Iterator[RunEvent | Edit | Outcome]:
-    """A task: do one job to its end. Of the queue it sees the wishes alone."""
-    began, whole = time.monotonic(), False
-    # For whoever waits for what is being written here.
-    sys.argv[1:] = ["work", "--ray"]
-    # As in tavcli.app.main.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    yield Note(f"on {socket.gethostname()}, process {os.getpid()}")
-    try:
-        job = _seen(version, Job(Workspace(Path(folder)), Path(folder) / id_))
-        session = session_of(job, flags, Warm())
-        session.previews = True
-        whole = starts_whole(session, job)
-        for event in attended(session, job):
-            yield Step(event.step, event.total) if isinstance(event, InvertStep | SampleStep) else event
-        yield Outcome("done", time.monotonic() - began, whole)
-    except Interrupted:
-        yield Outcome("stopped", time.monotonic() - began)
-    except Exception as error:
-        yield Outcome("failed", time.monotonic() - began, told=failure(error))
-    finally:
-        interrupts.answered()  # the process may get another task
-
-
-def _seen(version: str, job: Job) -> Job:
-    """The job, if this machine can do it. Raises TavError."""
-    here = socket.gethostname()
-    if tav.__version__ != version:
-        raise TavError(f"{here} has tav {tav.__version__}, not {version}", "install the same on all nodes")
-    if not job.folder.is_dir():
-        raise TavError(f"{here} does not see {job.folder}", "workspaces have to be on a path that all nodes share")
-    return job
+def _told(error: Exception) -> str:
+    """What Ray says, without its advice."""
+    cause = getattr(error, "cause", None) or error
+    return str(cause).strip().split("\n")[0].split(". ")[0] or type(cause).__name__

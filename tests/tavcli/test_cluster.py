@@ -20,9 +20,9 @@ import torch
 import tav as package
 from tav.atomic import is_running
 from tavcli import presence
-from tavcli.cluster import Outcome, _perform
 from tavcli.presence import Status
 from tavcli.queue import Queue
+from tavcli.tasks import Outcome, perform
 from tavcli.workspace import Workspace
 
 Call = Callable[..., Any]
@@ -228,7 +228,7 @@ def test_a_machine_that_cannot_do_the_job_says_why(
     queued: Path, version: str, place: str, why: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["worker"])
-    _, outcome = _perform(version, str(queued / place), "edits/0001-a-cat-is-skiing", {})
+    _, outcome = perform(version, str(queued / place), "edits/0001-a-cat-is-skiing", {})
     assert isinstance(outcome, Outcome)
     assert outcome.state == "failed"
     assert why in outcome.told["error"]
