@@ -123,9 +123,8 @@ class Cluster:
     def _task(self, job: Job) -> Any:
         """Its stream of what `tasks.perform` yields."""
         needs = {"num_gpus": 1, "num_cpus": 0} if self._device == "cuda" else {"num_cpus": 1}
-        task = self._ray.remote(tasks.perform).options(
-            **needs, max_retries=0, num_returns="streaming", name=f"tav {job.id}"
-        )
+        how = {"max_retries": 0, "num_returns": "streaming", "name": f"tav {job.id}"}
+        task = self._ray.remote(tasks.perform).options(**needs, **how)
         return task.remote(tav.__version__, str(job.workspace.folder), job.id, self.flags | {"device": self._device})
 
     @property
@@ -198,10 +197,8 @@ def _stopped(run: Run) -> tuple[State, dict[str, str]]:
     """The state of a job that did not come to its end: by somebody's wish, or lost with its process or machine."""
     wish = run.desk.queue.wished(run.job)
     if run.lost and not wish:
-        return "interrupted", {
-            "error": run.lost,
-            "hint": f"`tav queue retry {run.job.name}` goes on from the last save",
-        }
+        hint = f"`tav queue retry {run.job.name}` goes on from what was saved"
+        return "interrupted", {"error": run.lost, "hint": hint}
     return _WISHES.get(wish, "queued"), {}
 
 
@@ -221,7 +218,7 @@ def _connected(address: str | None) -> Iterator[Any]:
     with contextlib.redirect_stdout(io.StringIO()):
         try:
             ray.init(address, **quiet)
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
             raise TavError(f"no Ray cluster: {_told(error)}", _FROM) from None
         finally:
             signal.signal(signal.SIGTERM, on_term)  # Ray takes it for itself
