@@ -205,7 +205,7 @@ def _stopped(run: Run) -> tuple[State, dict[str, str]]:
 @contextlib.contextmanager
 def _connected(address: str | None) -> Iterator[Any]:
     """Ray's module, connected to the cluster until the end."""
-    # It is to tell nobody of its use.
+    # Ray reports its use to its makers, unless told not to.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         import ray
