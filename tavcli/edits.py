@@ -26,6 +26,8 @@ QUEUED = {"state": "queued"}
 # Seconds within which who claims or gives up an edit is done with it.
 SOON = 30
 _NUMBERED = re.compile(r"([0-9]+)(?:-|$)")
+# What lies in the trash says first where it came from.
+_FROM = re.compile(r"^(edits|jobs)-")
 
 
 class _Inverted(Settings):
@@ -196,7 +198,8 @@ def _new(workspace: Workspace, recipe: dict[str, Any]) -> Edit:
 
 def _numbers(folder: Path) -> Iterator[int]:
     """Those that are taken, whether or not there is an edit in the folder."""
-    found = (_NUMBERED.match(path.name) for path in (folder.iterdir() if folder.is_dir() else ()))
+    names = [_FROM.sub("", path.name) for path in folder.iterdir()] if folder.is_dir() else []
+    found = map(_NUMBERED.match, names)
     return (int(match[1]) for match in found if match)
 
 

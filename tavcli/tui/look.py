@@ -89,6 +89,12 @@ _STATES = {
 }
 
 
+def symbol(word: str) -> Content:
+    """A state's symbol, where its word stands elsewhere."""
+    sign, style = _STATES.get(word, ("?", _MUTED))
+    return Content.styled(sign, style)
+
+
 def state(word: str, said: str | None = None) -> Content:
     """A state as its symbol and its word, or as its symbol and what is `said` instead."""
     symbol, style = _STATES.get(word, ("?", _MUTED))
