@@ -20,7 +20,6 @@ from pydantic import Field
 from tav.atomic import remove_leftovers, temporary_sibling, write_text
 from tav.bases.catalog import cached_bases, resolve
 from tav.bases.embedded import EMBEDDED, FOLDER, is_there
-from tav.bases.parts import BaseParts, inspect_base
 from tav.errors import BaseModelError, SettingsError
 from tav.formats import FORMAT, refuse_newer
 from tav.settings import Settings, parse
@@ -39,8 +38,12 @@ _SOON = 30
 class Entry(Settings):
     """A base of the user's list."""
 
-    path: str = Field(min_length=1, pattern=r"^[^\x00]*$", description="its folder")
+    path: str = Field(min_length=1, pattern=r"^[^\x00]*$", description="its folder; where not absolute, from this file")
     converted_from: str | None = Field(default=None, description="the one file that tav made this folder from")
+
+    @property
+    def folder(self) -> Path:
+        return config_folder() / self.path
 
 
 class BaseList(Settings):
@@ -69,14 +72,23 @@ def find_base(name: str, folder: Path = Path()) -> Path:
 
     Raises BaseModelError when there is none, SettingsError for a list that is broken. Never downloads.
     """
-    entry = read_list().get(name) if NAME.fullmatch(name) else None
+    entry = read_list().get(name)
     if entry is None:
-        return resolve(name, folder)
-    if not Path(entry.path).is_dir():
+        return _resolved(name, folder)
+    if not entry.folder.is_dir():
         raise BaseModelError(
             f"base {name} is gone: no folder {entry.path}", f"put it back, or `tav bases remove {name}` forgets it"
         )
-    return Path(entry.path)
+    return entry.folder.resolve()
+
+
+def _resolved(name: str, folder: Path) -> Path:
+    try:
+        return resolve(name, folder)
+    except BaseModelError as error:
+        near = difflib.get_close_matches(name, read_list(), n=1, cutoff=0.5)
+        hint = f"did you mean `{near[0]}`?" if near else f"{error.hint}; `tav bases list` shows those that have a name"
+        raise BaseModelError(error.message, hint) from None
 
 
 def written_name(name: str) -> str:
@@ -89,16 +101,16 @@ def written_name(name: str) -> str:
 def known_bases() -> Iterator[KnownBase]:
     """Every base that has a name here, gone ones too."""
     if is_there():
-        yield KnownBase(EMBEDDED, FOLDER, _size(FOLDER), "embedded")
+        yield KnownBase(EMBEDDED, FOLDER, folder_size(FOLDER), "embedded")
     for name, entry in sorted(read_list().items()):
-        path = Path(entry.path)
-        place = "converted file" if path == home_of(name) else "folder"
-        yield KnownBase(name, path, _size(path), place, gone=not path.is_dir())
+        place = "converted file" if is_converted(name, entry) else "folder"
+        yield KnownBase(name, entry.folder, folder_size(entry.folder), place, gone=not entry.folder.is_dir())
     for base in cached_bases():
         yield KnownBase(base.name, base.path, base.size, HUB_CACHE)
 
 
-def _size(folder: Path) -> int:
+def folder_size(folder: Path) -> int:
+    """Bytes of its files; none where it is gone."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
@@ -113,6 +125,11 @@ def list_file() -> Path:
 def home_of(name: str) -> Path:
     """Where the folder of a converted base lies."""
     return data_folder() / "bases" / name
+
+
+def is_converted(name: str, entry: Entry) -> bool:
+    """Did tav make its folder? Told by the place: what the list says of other folders gives no right to remove them."""
+    return entry.folder == home_of(name)
 
 
 def read_list() -> dict[str, Entry]:
@@ -145,7 +162,7 @@ def remove(name: str) -> Entry:
     with changing():
         entry = listed(name)
         home, away = home_of(name), temporary_sibling(home_of(name))
-        ours = Path(entry.path) == home and home.is_dir()
+        ours = is_converted(name, entry) and home.is_dir()
         if ours:
             home.replace(away)
         _rewrite(lambda entries: entries.pop(name) and None)
@@ -202,11 +219,6 @@ def free_name(wanted: str | None, path: Path) -> str:
     if entry := read_list().get(name):
         raise _taken(name, entry)
     return name
-
-
-def inspected(folder: Path) -> BaseParts:
-    """The base in `folder`, complete and of a kind that can be inflated. Raises BaseModelError saying why not."""
-    return inspect_base(folder.expanduser().resolve())
 
 
 def _taken(name: str, entry: Entry) -> SettingsError:

@@ -20,10 +20,11 @@ from tavcli.settings import read_toml
 from tavcli.workspace import Workspace
 
 RECIPE = "edit.toml"
+VIDEO = "video.mp4"
 PARTIAL = "partial.safetensors"
 # Seconds within which who claims or gives up an edit is done with it.
 SOON = 30
-_NUMBERED = re.compile(r"([0-9]+)(?:-|$)")
+NUMBERED = re.compile(r"([0-9]+)(?:-|$)")
 
 
 class _Inverted(Settings):
@@ -77,7 +78,7 @@ class Edit:
 
     @property
     def video(self) -> Path:
-        return self.folder / "video.mp4"
+        return self.folder / VIDEO
 
     @property
     def sheet(self) -> Path:
@@ -100,7 +101,7 @@ class Edit:
 
 def all_edits(workspace: Workspace) -> list[Edit]:
     """The edits of a workspace by number."""
-    folders = (path for path in workspace.edits.glob("*/") if _NUMBERED.match(path.name))
+    folders = (path for path in workspace.edits.glob("*/") if NUMBERED.match(path.name))
     return sorted((Edit(path) for path in folders if Edit(path).claimed), key=lambda edit: edit.number)
 
 
@@ -155,7 +156,7 @@ def _new(workspace: Workspace, recipe: dict[str, Any]) -> Edit:
 
 def _numbers(workspace: Workspace) -> Iterator[int]:
     """Those that are taken, whether or not there is an edit in the folder."""
-    found = (_NUMBERED.match(path.name) for path in workspace.edits.iterdir())
+    found = (NUMBERED.match(path.name) for path in workspace.edits.iterdir())
     return (int(match[1]) for match in found if match)
 
 
