@@ -126,7 +126,7 @@ def load_tuned(path: Path, video: VideoUNet) -> dict[str, Any]:
 def difference(path: Path, video: VideoUNet) -> dict[str, Tensor]:
     """What tuning changed, to be put on another base: `video`, which needs no weights.
 
-    Raises CheckpointError for imported files, which hold whole queries and not what changed in them, and as `load_tuned`.
+    Raises CheckpointError as `load_tuned`, and for imported files, which hold whole queries.
     """
     tensors, _ = read_tensors(path, "tuned")
     if any(name in tensors for name, tuned in video.tuned.items() if tuned.base is not None):

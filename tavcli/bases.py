@@ -165,7 +165,7 @@ def remove(name: str) -> Entry:
         ours = is_converted(name, entry) and home.is_dir()
         if ours:
             home.replace(away)
-        _rewrite(lambda entries: entries.pop(name) and None)
+        _rewrite(lambda entries: entries.pop(name))
         if ours:
             shutil.rmtree(away)
     return entry
@@ -181,7 +181,9 @@ def listed(name: str) -> Entry:
     if any(base.name == name for base in cached_bases()):
         raise SettingsError(f"{name} is in the hub cache, not in your list", f"`hf cache rm model/{name}` removes it")
     near = difflib.get_close_matches(name, entries, n=1, cutoff=0.5)
-    hint = f"did you mean `{near[0]}`?" if near else "`tav bases list` shows them; a base named by its path is in no list"
+    hint = (
+        f"did you mean `{near[0]}`?" if near else "`tav bases list` shows them; a base named by its path is in no list"
+    )
     raise SettingsError(f"there is no base `{name}` in your list", hint)
 
 
@@ -198,7 +200,7 @@ def changing() -> Iterator[None]:
         raise SettingsError("another process changes the list of bases", "try again when it is done") from None
 
 
-def _rewrite(change: Callable[[dict[str, Entry]], None]) -> None:
+def _rewrite(change: Callable[[dict[str, Entry]], object]) -> None:
     entries = dict(read_list())
     change(entries)
     tables = {name: entry.model_dump(exclude_none=True) for name, entry in sorted(entries.items())}
@@ -210,10 +212,14 @@ def _rewrite(change: Callable[[dict[str, Entry]], None]) -> None:
 
 def free_name(wanted: str | None, path: Path) -> str:
     """The name for a base at `path`: the one `wanted`, else from the file's. Raises SettingsError if it cannot be."""
-    name = wanted if wanted is not None else re.sub(r"[^A-Za-z0-9_.-]+", "-", path.stem if path.is_file() else path.name)
+    name = (
+        wanted if wanted is not None else re.sub(r"[^A-Za-z0-9_.-]+", "-", path.stem if path.is_file() else path.name)
+    )
     name = name if wanted is not None else name.strip("-.")[:48].lower()
     if not NAME.fullmatch(name):
-        raise SettingsError(f"`{name}` is no name for a base", "letters, digits, `_`, `-` and `.`, at most 48: --name NAME")
+        raise SettingsError(
+            f"`{name}` is no name for a base", "letters, digits, `_`, `-` and `.`, at most 48: --name NAME"
+        )
     if name == EMBEDDED:
         raise SettingsError(f"{EMBEDDED} is the embedded base's name", "choose another one: --name NAME")
     if entry := read_list().get(name):
@@ -223,5 +229,6 @@ def free_name(wanted: str | None, path: Path) -> str:
 
 def _taken(name: str, entry: Entry) -> SettingsError:
     return SettingsError(
-        f"there is a base {name} already: {entry.path}", f"choose another name: --name NAME, or `tav bases remove {name}`"
+        f"there is a base {name} already: {entry.path}",
+        f"choose another name: --name NAME, or `tav bases remove {name}`",
     )

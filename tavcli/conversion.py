@@ -43,7 +43,9 @@ def plan(path: Path, name: str | None, like: str | None) -> Conversion:
     chosen = free_name(name, path)
     folder = home_of(chosen)
     if folder.exists():
-        raise SettingsError(f"{folder} is already there, and in no list", "remove it, or choose another name: --name NAME")
+        raise SettingsError(
+            f"{folder} is already there, and in no list", "remove it, or choose another name: --name NAME"
+        )
     if like is not None:
         parts = inspect_base(find_base(like))
         converted(file, parts)

@@ -53,7 +53,7 @@ def glance(workspace: Workspace) -> Overview:
 
 
 def overview(workspace: Workspace) -> Overview:
-    """With the stages. The first time for a base all of it is read, for its digest; that is remembered. Never raises."""
+    """With the stages. Once for each base all of it is read, for its digest, which is remembered. Never raises."""
     seen = glance(workspace)
     if seen.problem:
         return seen

@@ -168,7 +168,7 @@ def _imported_for(session: Session) -> str | None:
 
 
 def _refuse_other_shapes(old: Session, new: Session) -> None:
-    """Raise CheckpointError where the two UNets compute something else with the same weights, or have none of a shape."""
+    """Raise CheckpointError where the two UNets would compute something else with the same weights."""
     from tav.foreign.layouts import differing_fields, image_config
 
     one, other = old.parts.unet.config, new.parts.unet.config
@@ -177,4 +177,6 @@ def _refuse_other_shapes(old: Session, new: Session) -> None:
         was, now = (image_config(config)[name] for config in (one, other))
         more = f" (and {len(fields) - 1} more differences)" if len(fields) > 1 else ""
         message = f"what was tuned does not fit the other base: its UNet has {name} {now}, not {was}{more}"
-        raise CheckpointError(message, "tune it again on that base: the same command without --carry-over, then `tav tune`")
+        raise CheckpointError(
+            message, "tune it again on that base: the same command without --carry-over, then `tav tune`"
+        )

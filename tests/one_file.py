@@ -1,4 +1,4 @@
-"""A diffusers base as one file in the layout of Stability AI's code: the names of today's libraries turned back, by hand."""
+"""A diffusers base as one file in the layout of Stability AI's code: today's names turned back, by hand."""
 
 import re
 from pathlib import Path
@@ -33,7 +33,9 @@ def write_one_file(base: Path, path: Path, open_clip: bool = False) -> Path:
     vae = dict(_vae(_weights(base, "vae")))
     text = _weights(base, "text_encoder")
     text = {name if name.startswith("text_model.") else f"text_model.{name}": one for name, one in text.items()}
-    text = _open_clip(text) if open_clip else {f"cond_stage_model.transformer.{name}": one for name, one in text.items()}
+    text = (
+        _open_clip(text) if open_clip else {f"cond_stage_model.transformer.{name}": one for name, one in text.items()}
+    )
     more = {"betas": torch.zeros(3), "model_ema.decay": torch.tensor(0.5)}
     if not open_clip:
         more["cond_stage_model.transformer.text_model.embeddings.position_ids"] = torch.arange(77)[None]
@@ -94,7 +96,9 @@ def _open_clip(text: Tensors) -> Tensors:
         name = name.removeprefix("text_model.")
         if ".q_proj." in name:
             three = [text[f"text_model.{name.replace('q_proj', f'{which}_proj')}"] for which in "qkv"]
-            name = re.sub(r"encoder\.layers\.(\d+)\.self_attn\.q_proj\.", r"transformer.resblocks.\1.attn.in_proj_", name)
+            name = re.sub(
+                r"encoder\.layers\.(\d+)\.self_attn\.q_proj\.", r"transformer.resblocks.\1.attn.in_proj_", name
+            )
             made[start + name] = torch.cat(three)
         elif found := re.fullmatch(r"encoder\.layers\.(\d+)\.(.+)\.(weight|bias)", name):
             if not found[2].endswith(("k_proj", "v_proj")):

@@ -1,7 +1,7 @@
-"""A whole Stable Diffusion in one safetensors file, as Stability AI's code and DreamBooth trainers write it, and its folder.
+"""A whole Stable Diffusion in one safetensors file, as Stability AI's code and DreamBooth trainers write it.
 
-Such a file holds weights under old names and nothing else: configs, tokenizer and schedule are those of a base `like` it.
-diffusers knows the names; the shapes are compared here, so that no weight of the folder is ever left to chance.
+It holds weights under old names and nothing else: configs, tokenizer and schedule are those of a base `like` it.
+diffusers knows the names; names and shapes are compared here, so that no weight of the folder is left to chance.
 """
 
 import shutil
@@ -86,7 +86,7 @@ def converted(file: SingleFile, like: BaseParts) -> dict[str, Tensors]:
 
 
 def write_single_file(folder: Path, file: SingleFile, like: BaseParts) -> None:
-    """Write the file as a diffusers folder, in the precision it has. It appears whole or not at all. Raises as above."""
+    """Write the file as a diffusers folder, in the precision it has; whole or not at all. Raises as above."""
     networks = converted(file, like)
     parts = (like.unet.weights, like.vae.weights, like.text_encoder.weights)
     weights = {path for part in parts for path in (*part.files, part.index)}

@@ -45,8 +45,12 @@ def _row(base: KnownBase) -> list[str]:
 @app.command()
 def add(
     context: typer.Context,
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="A diffusers folder, or a whole checkpoint (.safetensors).")],
-    name: Annotated[str | None, typer.Option(metavar="NAME", help="Its short name; the file's own if left out.")] = None,
+    path: Annotated[
+        Path, typer.Argument(metavar="PATH", help="A diffusers folder, or a whole checkpoint (.safetensors).")
+    ],
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Its short name; the file's own if left out.")
+    ] = None,
     like: Annotated[
         str | None, typer.Option(metavar="BASE", help="For a file: the base whose configs and tokenizer it takes.")
     ] = None,
@@ -70,7 +74,9 @@ def add(
 def _convert(options: Options, talk: Talk, planned: Conversion, yes: bool) -> None:
     predicts = planned.like.prediction_type
     talk.say(f"{planned.folder}: about {size(planned.bytes)}")
-    talk.say(f"configs, tokenizer and schedule of {planned.like_name}, which predicts {predicts} (--like BASE: another's)")
+    talk.say(
+        f"configs, tokenizer and schedule of {planned.like_name}, which predicts {predicts} (--like BASE: another's)"
+    )
     if not options.dry_run:
         if not _agreed(yes, "convert", "make this folder?"):
             return
@@ -96,7 +102,9 @@ def remove(
     ours = bases.is_converted(name, entry)
     if ours:
         talk.say(f"{entry.folder}, made from {entry.converted_from}, goes too: {size(folder_size(entry.folder))}")
-    talk.say(f"tav does not know which workspaces use {name}: those say so, until it is added again or another is chosen")
+    talk.say(
+        f"tav does not know which workspaces use {name}: those say so, until it is added again or another is chosen"
+    )
     if context.obj.dry_run or (ours and not _agreed(yes, "remove", "remove it?")):
         return
     bases.remove(name)

@@ -68,7 +68,13 @@ def _inversion(way: Way) -> str:
 def _facts(way: Way | None) -> dict[str, Any] | None:
     if way is None:
         return None
-    return {"tuned": way.tuned, "inverted": way.inverted, "seconds": round(way.seconds, 1), "tune": _needs(way.tune), "invert": _needs(way.invert)}
+    return {
+        "tuned": way.tuned,
+        "inverted": way.inverted,
+        "seconds": round(way.seconds, 1),
+        "tune": _needs(way.tune),
+        "invert": _needs(way.invert),
+    }
 
 
 def _needs(forecast: Forecast | None) -> dict[str, Any] | None:

@@ -1,16 +1,13 @@
 """Checkpoints of one file become a folder that computes what the file held; nothing is left to chance."""
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from one_file import write_one_file
-from safetensors.torch import load_file, save_file
 
 from tav.bases import inspect_base, load_base
-from tav.errors import BaseModelError
 from tav.foreign.single_file import read_single_file, write_single_file
 
 GOLDEN = Path(__file__).parents[1] / "golden"
