@@ -18,8 +18,9 @@ import tomlkit
 from pydantic import Field
 
 from tav.atomic import remove_leftovers, temporary_sibling, write_text
+from tav.bases import embedded
 from tav.bases.catalog import cached_bases, resolve
-from tav.bases.embedded import EMBEDDED, FOLDER, is_there
+from tav.bases.embedded import EMBEDDED
 from tav.errors import BaseModelError, SettingsError
 from tav.formats import FORMAT, refuse_newer
 from tav.settings import Settings, parse
@@ -100,8 +101,8 @@ def written_name(name: str) -> str:
 
 def known_bases() -> Iterator[KnownBase]:
     """Every base that has a name here, gone ones too."""
-    if is_there():
-        yield KnownBase(EMBEDDED, FOLDER, folder_size(FOLDER), "embedded")
+    if embedded.is_there():
+        yield KnownBase(EMBEDDED, embedded.FOLDER, folder_size(embedded.FOLDER), "embedded")
     for name, entry in sorted(read_list().items()):
         place = "converted file" if is_converted(name, entry) else "folder"
         yield KnownBase(name, entry.folder, folder_size(entry.folder), place, gone=not entry.folder.is_dir())

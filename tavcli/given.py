@@ -13,7 +13,7 @@ from tavcli.settings import Layer, read_json
 from tavcli.stages import GIVEN, TUNED, Stage
 
 FROM = "from.json"  # beside carried weights: the name of the base they were tuned on, for people
-_AGAIN = {"imported": "`tav import PATH`", "carried": "`tav bases use NAME --carry-over`"}
+_AGAIN = {"imported": "`tav import PATH`", "carried": "`tav bases use OLD`, then `tav bases use NAME --carry-over`"}
 
 
 def imported_stage(parent: Path, base_digest: str, imported: str) -> Stage:

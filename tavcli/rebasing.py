@@ -98,6 +98,7 @@ class Rebasing:
         if "imported" in source.inputs:
             message = "imported weights hold whole queries, not what tuning changed in them: they stay with their base"
             raise CheckpointError(message, "tune the new base, or import weights for it")
+        given.refuse_lost(source)
         if source.state != "fresh":
             raise CheckpointError(f"there are no tuned weights to carry over ({source.state})", "`tav tune` makes them")
         _refuse_other_shapes(self.old, self.new)

@@ -64,8 +64,7 @@ def read_single_file(path: Path) -> SingleFile:
     parts = {part: [name for name in held if name.startswith(start)] for part, start in SINGLE_FILE_PARTS.items()}
     lacking = [part for part, names in parts.items() if not names]
     if lacking:
-        kind = kind_of(set(held)) if "unet" in lacking else "a checkpoint"
-        raise BaseModelError(f"{path.name} is {kind} without {', '.join(lacking)}", _WANTED)
+        raise BaseModelError(f"{path.name} is {kind_of(set(held))} without {', '.join(lacking)}", _WANTED)
     return SingleFile(path, {name: held[name] for names in parts.values() for name in names})
 
 
