@@ -65,7 +65,7 @@ def test_of_an_open_precision_any_counts(edited: Path, copy_of: Call, settle: Ca
 PROBLEMS: dict[str, tuple[Callable[[Path], object], str]] = {
     "no settings": (lambda folder: (folder / "tav.toml").unlink(), "tav.toml cannot be read"),
     "broken": (lambda folder: (folder / "tav.toml").write_text("["), "not valid TOML"),
-    "empty": (lambda folder: (folder / "tav.toml").write_text(""), "caption"),
+    "empty": (lambda folder: (folder / "tav.toml").write_text(""), "must be given"),
     "of a newer tav": (lambda folder: (folder / "tav.toml").write_text("format = 99"), "newer tav"),
     "no base": (lambda folder: Workspace(folder).remember({"base": "/nowhere"}), "no folder /nowhere"),
     "a base of a wrong type": (lambda folder: Workspace(folder).remember({"base": 3}), "base"),
