@@ -23,9 +23,6 @@ from tavcli.recipes import plain
 app = typer.Typer(help="Text-to-image bases: list, add, fetch, choose.", no_args_is_help=True)
 
 
-app.command("use")(use)
-
-
 @app.command("list")
 def list_bases(context: typer.Context) -> None:
     """List the embedded base, those that were added, and those in the local hub cache."""
@@ -186,3 +183,6 @@ def extract(
     if not options.dry_run:
         exchange.extract(parts, folder)
     talk.result({"path": str(folder.resolve()), "size": needed}, [] if options.dry_run else [str(folder)])
+
+
+app.command("use")(use)

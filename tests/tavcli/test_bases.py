@@ -1,5 +1,6 @@
 """The user's list of bases: a name means the same everywhere, and nothing is lost by what cannot be added."""
 
+import contextlib
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -8,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from one_file import write_one_file
 from safetensors.torch import save_file
@@ -115,7 +116,9 @@ def lora(path: Path) -> None:
 
 
 def without_text(path: Path) -> None:
-    save_file({"model.diffusion_model.x": torch.zeros(1), "first_stage_model.x": torch.zeros(1)}, path / "bad.safetensors")
+    save_file(
+        {"model.diffusion_model.x": torch.zeros(1), "first_stage_model.x": torch.zeros(1)}, path / "bad.safetensors"
+    )
 
 
 BAD: dict[str, tuple[Callable[[Path], object], list[str], str]] = {
@@ -222,6 +225,7 @@ ENTRIES = st.builds(
 )
 
 
+@settings(max_examples=25)
 @given(entries=st.dictionaries(NAMES, ENTRIES, max_size=4))
 def test_what_is_written_is_read_again(entries: dict[str, Entry]) -> None:
     list_file().unlink(missing_ok=True)
@@ -233,7 +237,16 @@ def test_what_is_written_is_read_again(entries: dict[str, Entry]) -> None:
     assert read_list() == {}
 
 
-BROKEN = ["", "[", "bases = 3", "[bases]\nx = 3", "[bases.x]", "[bases.x]\npath = ''", "[bases.'a/b']\npath = 'x'", "[x]"]
+BROKEN = [
+    "",
+    "[",
+    "bases = 3",
+    "[bases]\nx = 3",
+    "[bases.x]",
+    "[bases.x]\npath = ''",
+    "[bases.'a/b']\npath = 'x'",
+    "[x]",
+]
 
 
 @given(text=st.sampled_from(BROKEN) | st.text() | st.text("[]bases.x=\n'\"pth 0{}"))
@@ -241,13 +254,12 @@ def test_a_broken_list_is_said_to_be_and_left_alone(text: str) -> None:
     list_file().parent.mkdir(exist_ok=True)
     list_file().write_text(text, encoding="utf-8", errors="surrogatepass")
     before = list_file().read_bytes()
-    try:
+    with contextlib.suppress(SettingsError):
         read_list()
-    except SettingsError as error:
-        assert bases.LIST in error.message
-        for ask in (lambda: find_base("photo"), lambda: bases.add("x", Entry(path="/x")), lambda: list(known_bases())):
-            with pytest.raises(SettingsError):
-                ask()
+        return  # it happens to be one
+    for ask in (lambda: find_base("photo"), lambda: bases.add("x", Entry(path="/x")), lambda: list(known_bases())):
+        with pytest.raises(SettingsError, match=bases.LIST):
+            ask()
     assert list_file().read_bytes() == before
 
 

@@ -171,9 +171,7 @@ def test_a_plan_says_what_each_way_costs_and_writes_nothing(
         assert words in said
 
 
-def test_without_carrying_over_the_clip_is_tuned_again(
-    carried: Path, other: Path, copy_of: Call, done: Call
-) -> None:
+def test_without_carrying_over_the_clip_is_tuned_again(carried: Path, other: Path, copy_of: Call, done: Call) -> None:
     folder = copy_of(carried)
     done(folder, "bases", "use", other)
     assert "carried" not in Workspace(folder).read()
@@ -183,7 +181,9 @@ def test_without_carrying_over_the_clip_is_tuned_again(
     assert done(folder, "--json", "--dry-run", "bases", "use", other).json()["tune_again"]["tuned"] == "fresh"
 
 
-def test_weights_that_are_gone_are_not_made_up(carried: Path, other: Path, tiny_base: Path, copy_of: Call, tav: Call, done: Call) -> None:
+def test_weights_that_are_gone_are_not_made_up(
+    carried: Path, other: Path, tiny_base: Path, copy_of: Call, tav: Call, done: Call
+) -> None:
     folder = copy_of(carried)
     shutil.rmtree(tuned_file(folder, done).parent)
     for command in (["edit", "a cat"], ["invert"], ["--dry-run", "edit", "a cat"]):
@@ -211,7 +211,7 @@ def test_imported_weights_stay_with_their_base(
 
 
 def test_an_import_ends_what_was_carried_over(
-    tuned: Path, carried: Path, tiny_base: Path, copy_of: Call, done: Call, tmp_path: Path
+    tuned: Path, carried: Path, copy_of: Call, done: Call, tmp_path: Path
 ) -> None:
     folder = copy_of(carried)
     done(tuned, "export", "--format", "slim", tmp_path / "x.pth")
@@ -288,7 +288,7 @@ def test_what_is_predicted_otherwise_is_warned_of(
 
 
 def test_a_full_disk_keeps_the_old_base(
-    tuned: Path, other: Path, copy_of: Call, snapshot: Call, monkeypatch: pytest.MonkeyPatch
+    tuned: Path, other: Path, copy_of: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = copy_of(tuned)
     before = (folder / "tav.toml").read_bytes()

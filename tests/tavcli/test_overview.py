@@ -1,4 +1,4 @@
-"""A workspace in a line: right about its stages, quick with many edits, silent about what it cannot know, never raising."""
+"""A workspace in a line: right about its stages, quick with many edits, and never raising."""
 
 import shutil
 import subprocess
@@ -111,6 +111,8 @@ def test_it_is_quick_with_many_edits(edited: Path, copy_of: Call) -> None:
 
 def test_it_loads_no_torch(edited: Path) -> None:
     script = "import sys; from pathlib import Path; from tavcli.overview import overview; from tavcli.workspace import "
-    script += "Workspace; print(overview(Workspace(Path(sys.argv[1]))).tuned, sorted({'torch', 'numpy'} & set(sys.modules)))"
+    script += (
+        "Workspace; print(overview(Workspace(Path(sys.argv[1]))).tuned, sorted({'torch', 'numpy'} & set(sys.modules)))"
+    )
     said = subprocess.run([sys.executable, "-c", script, edited], capture_output=True, text=True, check=True)
     assert said.stdout == "fresh []\n"
