@@ -25,6 +25,16 @@ class Crew:
     flags: tuple[str, ...] = ()
     _started: dict[Path, "subprocess.Popen[bytes]"] = field(default_factory=dict)
     _tries: dict[Path, int] = field(default_factory=dict)
+    _known: set[Path] = field(default_factory=set)
+
+    def know(self, workspace: Workspace) -> None:
+        """Somebody looks at this workspace."""
+        self._known.add(workspace.folder)
+
+    @property
+    def places(self) -> list[Workspace]:
+        """Where somebody may work by our doing, or was found working."""
+        return [Workspace(folder) for folder in self._known]
 
     def ensure(self, workspace: Workspace, done: int) -> bool:
         """Start a worker unless one is there, or is starting; `done` jobs tell whether earlier ones got anywhere.

@@ -13,5 +13,5 @@ def show(path: Path) -> None:
     opener = shutil.which("open" if sys.platform == "darwin" else "xdg-open")
     if opener is None:
         raise TavError("this machine has no desktop to open it with", f"the file is {path}")
-    streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    subprocess.Popen([opener, str(path)], start_new_session=True, **streams)
+    quiet = subprocess.DEVNULL
+    subprocess.Popen([opener, str(path)], stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True)

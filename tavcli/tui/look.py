@@ -84,7 +84,7 @@ _STATES = {
     "paused": ("‖", "$warning"),
     "done": ("✓", "$success"),
     "failed": ("✗", "$error"),
-    "cancelled": ("×", _MUTED),
+    "cancelled": ("⊘", _MUTED),
     "interrupted": ("!", "$error"),
 }
 

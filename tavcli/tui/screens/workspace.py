@@ -1,6 +1,6 @@
 """One workspace: its clip, its edits and jobs, what runs now, and everything that can be done with them."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -22,7 +22,7 @@ from tavcli.presence import Status
 from tavcli.quantities import clock
 from tavcli.queue import Queue, Row
 from tavcli.recipes import plain
-from tavcli.tui import desktop
+from tavcli.tui import crew, desktop
 from tavcli.tui.aside import aside
 from tavcli.tui.look import state
 from tavcli.tui.pictures import picture_of
@@ -60,8 +60,8 @@ class WorkspaceScreen(TavScreen):
     TITLE = "Workspace"
     HELP = JobList.HELP
     AUTO_FOCUS = "JobList"
-    HORIZONTAL_BREAKPOINTS: ClassVar = [(0, "-narrow"), (110, "-wide")]
-    VERTICAL_BREAKPOINTS: ClassVar = [(0, "-low"), (36, "-high")]
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (36, "-high")]
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("n", "new", "New", tooltip="Write prompts, and queue an edit for each"),
         Binding("v", "vary", "Vary", tooltip="Queue the chosen edit again with other prompts, seeds or settings"),
@@ -128,6 +128,7 @@ class WorkspaceScreen(TavScreen):
         return self.query_one(JobList)
 
     def on_mount(self) -> None:
+        self.app.crew.know(self.workspace)
         self.set_interval(_LOOK, self.look)
         self.look()
         self.open_source()
@@ -163,12 +164,12 @@ class WorkspaceScreen(TavScreen):
         """See what has changed."""
         await self._look_now(self.watcher.look)
 
-    async def _look_now(self, look: "partial[Sight] | object") -> None:
+    async def _look_now(self, look: Callable[[], Sight]) -> None:
         if not self.is_current and self.sight.rows:
             return
         before = self.sight
         try:
-            self.sight = await aside(look)  # type: ignore[arg-type]
+            self.sight = await aside(look)
         except TavError as error:
             self.problem = error.message
             self.query_one(Progress).show(self.sight, self.problem)
@@ -183,10 +184,10 @@ class WorkspaceScreen(TavScreen):
     def _keep_working(self) -> None:
         """Somebody has to do what is queued."""
         self.problem = ""
-        if any(row.state == "queued" for row in self.sight.rows) and not self.sight.paused:
-            if not self.app.crew.ensure(self.workspace, _done(self.sight)):
-                log = presence.folder(self.workspace) / "worker.log"
-                self.problem = f"the worker ends without doing its job; see {log}; w tries again"
+        waits = any(row.state == "queued" for row in self.sight.rows) and not self.sight.paused
+        if waits and not self.app.crew.ensure(self.workspace, _done(self.sight)):
+            log = presence.folder(self.workspace) / crew.LOG
+            self.problem = f"the worker ends without doing its job; see {log}; w tries again"
 
     def _show(self) -> None:
         rows = _sorted([row for row in self.sight.rows if self._is_wanted(row)], self._sort)
@@ -259,7 +260,7 @@ class WorkspaceScreen(TavScreen):
     def _edit_of(self, row: Row) -> Edit:
         return Edit(self.workspace.folder / row.id)
 
-    async def act(self, change: "partial[object]") -> None:
+    async def act(self, change: Callable[[], object]) -> None:
         """Change something on disk, beside the event loop, and see what came of it."""
         await aside(change)
         await self._look_now(self.watcher.look_anew)
@@ -278,7 +279,6 @@ class WorkspaceScreen(TavScreen):
             raise SettingsError(f"{row.name} has no prompt", "choose an edit")
         self.app.push_screen(Prompts(self.workspace, _like(row)), self._queued)
 
-    @work
     async def _queued(self, names: list[str] | None) -> None:
         if names:
             self.app.crew.forget_failures(self.workspace)
@@ -392,7 +392,7 @@ class WorkspaceScreen(TavScreen):
     def action_bases(self) -> None:
         from tavcli.tui.screens.bases import Bases
 
-        self.app.push_screen(Bases(self.workspace), lambda _: self.judge())
+        self.app.push_screen(Bases(self.workspace))
 
     async def action_worker(self) -> None:
         if self.sight.workers:
