@@ -12,7 +12,7 @@ import typer
 
 import tav
 from tav.errors import TavError
-from tavcli.commands import bases, clean, demo, doctor, exchange, init, show, stages
+from tavcli.commands import bases, clean, demo, doctor, exchange, gallery, init, show, stages
 from tavcli.console import flush, say_anything
 from tavcli.home import cache_folder
 from tavcli.interrupts import Interrupted, interrupts
@@ -39,6 +39,7 @@ app.command("export")(exchange.export)
 app.command("demo")(demo.demo)
 app.command("ls")(show.ls)
 app.command("show")(show.show)
+app.command("gallery")(gallery.gallery)
 app.command("doctor")(doctor.doctor)
 app.command("clean")(clean.clean)
 app.add_typer(bases.app, name="bases")
