@@ -82,6 +82,10 @@ class Clock {
   }
 }
 
+// Pixels beside and below a video, as in the style sheet.
+const GAP = 14;
+const CAPTION = 58;
+
 const length = (video) => Number(video.dataset.frames) / Number(video.dataset.fps);
 const over = (video) => video.currentTime >= length(video) - 1e-3;
 
@@ -116,6 +120,7 @@ function pane(video, name, text) {
   note.hidden = true;
   note.textContent = "This browser cannot play the video.";
   strong.textContent = name;
+  strong.className = "number";
   tellWhenBroken(copy, note);
   frame.append(copy, note);
   caption.append(strong, ` ${text}`);
@@ -144,17 +149,17 @@ function show() {
   $("#play").textContent = playing ? "Pause" : "Play";
 }
 
-// As many columns as make the videos largest.
+// As many columns as make the videos largest, each as wide as its videos.
 function lay() {
   const { clientWidth: width, clientHeight: height, children } = $("#panes");
-  const shape = ([video]) => Number(video.width) / Number(video.height);
+  const narrowest = Math.min(...clock.videos.map((video) => video.width / video.height));
   const across = (columns) => {
     const rows = Math.ceil(children.length / columns);
-    return Math.min(width / columns - 12, (height / rows - 44) * shape(clock.videos));
+    return Math.min(width / columns - GAP, (height / rows - CAPTION) * narrowest);
   };
   const columns = [...children].map((_, index) => index + 1);
-  const best = columns.reduce((a, b) => (across(b) > across(a) ? b : a), 1);
-  $("#panes").style.gridTemplateColumns = `repeat(${best}, minmax(0, 1fr))`;
+  const best = columns.reduce((a, b) => (across(b) > across(a) ? b : a));
+  $("#panes").style.gridTemplateColumns = `repeat(${best}, ${Math.max(80, across(best))}px)`;
 }
 
 function key(event) {
