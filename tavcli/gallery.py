@@ -117,7 +117,7 @@ def write(workspace: Workspace, edits: list[Edit], path: Path) -> Iterator[Note 
         name, caption = plain(workspace.folder.name), plain(settings.caption)
         page = Gallery(name, caption, plain(_base_name(settings)), shown, source, _curve(workspace, shown))
         with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-            file.writelines(_render(page))
+            file.writelines(render(page))
     yield Written(len(shown), path.stat().st_size)
 
 
@@ -182,7 +182,7 @@ def _source(source: Path, shown: list[Shown], path: Path) -> Generator[Note, Non
 
     try:
         chosen, like = _newest_of(digest(source), shown)
-        clip = read_clip(source, chosen, (like.width, like.height))
+        clip = read_clip(source, chosen, chosen.size or (like.width, like.height))
         write_video(path, clip.content.cut(clip.frames), clip.fps)
         return film(path)
     except (TavError, OSError) as error:
@@ -192,16 +192,17 @@ def _source(source: Path, shown: list[Shown], path: Path) -> Generator[Note, Non
 
 
 def _newest_of(source: str, shown: list[Shown]) -> tuple[ClipSettings, Film]:
-    """Which frames of the clip with the digest `source` were taken last, and a video of their size."""
+    """Which frames of the clip with the digest `source` were taken last, and what was made of them."""
     for edit in reversed(shown):
         clip = edit.made_from.get("clip")
         if isinstance(clip, dict) and clip.get("source") == source:
-            chosen = {name: clip[name] for name in ClipSettings.model_fields.keys() & clip.keys() - {"size"}}
+            names = ClipSettings.model_fields.keys() - ({"size"} if isinstance(clip.get("size"), str) else set())
+            chosen = {name: clip[name] for name in names & clip.keys()}
             return parse(ClipSettings, chosen, "the recipe"), edit.video
     raise VideoError("it is not the clip that the edits were made from")
 
 
-def _render(page: Gallery) -> Iterator[str]:
+def render(page: Gallery) -> Iterator[str]:
     """The page in pieces."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 

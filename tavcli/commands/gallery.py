@@ -29,10 +29,10 @@ def gallery(
     if unfinished:
         talk.say(f"left out: {unfinished} that {'is' if unfinished == 1 else 'are'} not finished")
     if options.dry_run:
-        talk.result({"path": str(path), "edits": len(edits)}, [f"{short(path)}: {len(edits)} edits"])
+        talk.result({"path": str(path), "edits": len(edits)}, [f"{short(path)}: {_edits(len(edits))}"])
         return
     (written,) = talk.follow(write(workspace, edits, path))
-    talk.say(f"{'1 edit' if written.edits == 1 else f'{written.edits} edits'}, {size(written.size)}")
+    talk.say(f"{_edits(written.edits)}, {size(written.size)}")
     if written.size > _LARGE:
         talk.warn(f"the page has {size(written.size)}: some browsers will be slow with it")
     talk.result({"path": str(path), "edits": written.edits, "size": written.size}, [short(path)])
@@ -43,3 +43,7 @@ def _place(path: Path) -> Path:
     if path.suffix.lower() not in (".html", ".htm") or path.is_dir():
         raise SettingsError(f"-o {path}: a gallery is an .html file", "name it so: -o gallery.html")
     return path.resolve()
+
+
+def _edits(number: int) -> str:
+    return "1 edit" if number == 1 else f"{number} edits"
