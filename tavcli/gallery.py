@@ -17,7 +17,7 @@ from tav.errors import SettingsError, TavError, VideoError
 from tav.settings import BaseRecommendation, ClipSettings, parse
 from tavcli.curves import Curve, read_curve
 from tavcli.data import templates
-from tavcli.edits import RECIPE, Edit, all_edits
+from tavcli.edits import MADE, RECIPE, Edit, all_edits
 from tavcli.fingerprint import digest
 from tavcli.marks import Marks, read_marks
 from tavcli.recipes import as_toml, checked, command, plain
@@ -135,6 +135,8 @@ def _shown(edits: list[Edit]) -> Generator[Note, None, list[Shown]]:
 
 def _show(edit: Edit) -> Shown:
     recipe = edit.recipe
+    if not edit.begun:
+        raise SettingsError("there is a video, but its recipe is that of a queued edit")
     needed = checked(recipe, f"{edit.folder.name}/{RECIPE}")
     return Shown(
         edit.number,
@@ -160,7 +162,7 @@ def film(path: Path) -> Film:
 def _date(edit: Edit) -> str:
     """When it was made; where that is not written down any more, when its video was written."""
     try:
-        return f"{datetime.strptime(read_json(edit.folder / 'made.json')['date'], _DATE):{_DATE}}"
+        return f"{datetime.strptime(read_json(edit.folder / MADE)['date'], _DATE):{_DATE}}"
     except (SettingsError, KeyError, TypeError, ValueError):
         return f"{datetime.fromtimestamp(edit.video.stat().st_mtime):{_DATE}}"
 
