@@ -116,7 +116,7 @@ class WorkspaceScreen(TavScreen):
                 yield Player(id="source")
                 yield Static(id="caption")
                 yield Player(id="edit")
-                yield Static(id="about")
+                yield Static(id="chosen")
             with Vertical():
                 yield JobList()
                 yield Static(_EMPTY, id="empty")
@@ -211,7 +211,7 @@ class WorkspaceScreen(TavScreen):
         if shown == self._shown:
             return
         self._shown = shown
-        player, about = self.query_one("#edit", Player), self.query_one("#about", Static)
+        player, about = self.query_one("#edit", Player), self.query_one("#chosen", Static)
         about.update(_about(row) if row else Content())
         if row is not None and row.state == "done" and row.kind == "edit":
             player.open(self._edit_of(row).video)
