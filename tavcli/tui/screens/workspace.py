@@ -8,7 +8,7 @@ from textual.widgets import DataTable, Static
 
 from tavcli.edits import all_edits
 from tavcli.recipes import plain
-from tavcli.tui.look import state
+from tavcli.tui.look import place, state
 from tavcli.tui.screens.screen import TavScreen
 from tavcli.tui.shelf import read
 from tavcli.workspace import Workspace
@@ -35,7 +35,7 @@ class WorkspaceScreen(TavScreen):
 
     def on_mount(self) -> None:
         entry = read(self.workspace.folder)
-        self.sub_title = str(self.workspace.folder)
+        self.sub_title = place(self.workspace.folder)
         self.query_one("#caption", Static).update(Content(plain(entry.caption)))
         table: DataTable[Content] = self.query_one(DataTable)
         for name, width in (("edit", 5), ("state", 13), ("prompt", 50)):
