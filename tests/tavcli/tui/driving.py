@@ -23,6 +23,15 @@ async def settled(pilot: Pilot[None]) -> None:
     await pilot.pause()
 
 
+async def until(pilot: Pilot[None], happened: Callable[[], bool]) -> None:
+    """Wait for something that takes a few turns of the loop; fails when it does not come."""
+    for _ in range(100):
+        if happened():
+            return
+        await pilot.pause(0.02)
+    raise AssertionError(f"it did not happen; on the screen is:\n{text(pilot.app)}")
+
+
 async def give(pilot: Pilot[None], action: str, way: str) -> None:
     """Give a command by its `key`, with the `mouse` in the footer, or from the `palette`."""
     command = next(one for one in commands(pilot.app.screen) if one.action == action)

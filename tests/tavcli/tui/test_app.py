@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from driving import Opened, give, settled, text
+from driving import Opened, give, settled, text, until
 from textual.app import App
 from textual.binding import Binding
 from textual.pilot import Pilot
@@ -142,15 +142,14 @@ async def test_quitting_may_be_refused(tmp_path: Path, key: str) -> None:
         await settled(pilot)
         for _ in range(2):
             await pilot.press(key)
-            await pilot.pause()
-            assert isinstance(app.screen, Confirm)
+            await until(pilot, lambda: isinstance(app.screen, Confirm))
             await pilot.press("n")
+            await until(pilot, lambda: isinstance(app.screen, Library))
             assert app.return_code is None
         await pilot.press(key)
-        await pilot.pause()
+        await until(pilot, lambda: isinstance(app.screen, Confirm))
         await pilot.press("y")
-        await pilot.pause()
-        assert app.return_code == 0
+        await until(pilot, lambda: app.return_code == 0)
 
 
 async def test_asking_twice_to_quit_asks_once(tmp_path: Path) -> None:

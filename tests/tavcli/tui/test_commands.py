@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from driving import SIZES, WAYS, Opened, give, settled, text
+from driving import Opened, settled, text
 from textual.app import App
 from textual.binding import Binding
 from textual.command import CommandList
@@ -43,7 +43,8 @@ async def test_footer_palette_and_help_agree(films: Path, opened: Opened, where:
         await settled(pilot)
         known = commands(pilot.app.screen)
         footer = {key.description for key in pilot.app.screen.query(FooterKey)} - {"palette"}
-        assert footer == {command.name for command in known}
+        hidden = {"Quit"} if where == "filter" else set()  # `q` is a letter there; ctrl+q still acts
+        assert footer | hidden == {command.name for command in known}
         await pilot.press("ctrl+p")
         await settled(pilot)
         hits = pilot.app.screen.query_one(CommandList).options
@@ -63,16 +64,6 @@ async def test_help_is_about_what_has_the_focus(films: Path, opened: Opened) -> 
         assert "Only rows that have all the words" in text(pilot.app)
 
 
-@pytest.mark.parametrize("way", [*WAYS, "escape"])
-async def test_help_closes(films: Path, opened: Opened, way: str) -> None:
-    async with opened(films) as pilot:
-        await give(pilot, "help", way if way in WAYS else "key")
-        await settled(pilot)
-        assert isinstance(pilot.app.screen, Help)
-        await pilot.press("f1" if way in WAYS else "escape")
-        assert not isinstance(pilot.app.screen, Help)
-
-
 async def test_the_palette_finds_by_what_a_command_does(films: Path, opened: Opened) -> None:
     async with opened(films) as pilot:
         await pilot.press("ctrl+p", *"some words")
@@ -83,13 +74,12 @@ async def test_the_palette_finds_by_what_a_command_does(films: Path, opened: Ope
         assert type(pilot.app.focused).__name__ == "Filter"
 
 
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("keys", [["f1"], ["ctrl+p"], ["n"]], ids=["help", "palette", "new"])
+@pytest.mark.parametrize("key", ["f1", "ctrl+p", "n"])
 async def test_they_look_right(
-    films: Path, opened: Opened, keys: list[str], size: tuple[int, int], looks_as_before: Callable[[App[None]], None]
+    films: Path, opened: Opened, key: str, looks_as_before: Callable[[App[None]], None]
 ) -> None:
-    async with opened(films, size=size) as pilot:
-        await pilot.press(*keys)
+    async with opened(films) as pilot:
+        await pilot.press(key)
         await settled(pilot)
         for cursor in pilot.app.screen.query("CommandInput"):
             cursor.cursor_blink = False

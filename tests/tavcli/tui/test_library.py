@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from driving import SIZES, WAYS, Opened, give, settled, text
+from driving import SIZES, WAYS, Opened, give, settled, text, until
 from textual.app import App
 from textual.pilot import Pilot
 
@@ -74,7 +74,7 @@ async def test_every_command_in_every_way(films: Path, opened: Opened, action: s
         await give(pilot, action, way)
         if action != "quit":
             await settled(pilot)
-        assert OUTCOMES[action](pilot.app)
+        await until(pilot, lambda: OUTCOMES[action](pilot.app))
 
 
 async def test_the_first_click_highlights_and_the_second_opens(films: Path, opened: Opened) -> None:
