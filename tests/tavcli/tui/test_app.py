@@ -117,6 +117,12 @@ async def test_questions(tmp_path: Path, opened: Opened, what: list[str], answer
         assert isinstance(pilot.app.screen, Library)
 
 
+async def test_keys_act_in_an_empty_library(tmp_path: Path, opened: Opened) -> None:
+    async with opened(tmp_path) as pilot:
+        await pilot.press("q")
+        await until(pilot, lambda: pilot.app.return_code == 0)
+
+
 async def test_a_question_looks_right(
     films: Path, opened: Opened, looks_as_before: Callable[[App[None]], None]
 ) -> None:
