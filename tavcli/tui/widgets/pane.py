@@ -71,7 +71,9 @@ class Pane(Vertical, can_focus=True):
 
     def number(self, place: int) -> None:
         """Say the label behind the number of its place, by which keys call it."""
-        self.label.update(Content(f" {place}  {one_line(self.item.label)} "))
+        label = one_line(self.item.label)
+        self.label.update(Content(f" {place}  {label} "))
+        self.label.tooltip = Content(label)
 
     def on_mouse_down(self) -> None:
         self.post_message(self.Taken(self))
