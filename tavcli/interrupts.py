@@ -41,6 +41,16 @@ class Interrupts:
         if self.pending:
             raise Interrupted
 
+    def ask(self) -> None:
+        """Stop the work as Ctrl-C would, but not the program: for whoever iterates over the work's events."""
+        self.pending = True
+        if not self._deferring:
+            raise Interrupted
+
+    def answered(self) -> None:
+        """What was asked for is done: go on."""
+        self.pending = False
+
     def _handle(self, *_: Any) -> None:
         first, self.pending = not self.pending, True
         if not (self._deferring and first):

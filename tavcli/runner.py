@@ -67,6 +67,7 @@ def _tune(session: Session, stage: Stage, fresh: bool) -> Iterator[RunEvent]:
     encoded = yield from session.encoded()
     (context,) = yield from session.contexts([session.settings.caption])
     yield from session.load_video()
+    session.network.weights = "half-tuned"
     tuning = Tuning(session.video, session.settings.tune, forecast.rung)
     if fresh:
         for state in _states_of_shorter(stage):
@@ -85,6 +86,7 @@ def _tune(session: Session, stage: Stage, fresh: bool) -> Iterator[RunEvent]:
         if tuning.rung == rung:
             forecaster.observed("learn", watch, rung)
         save_tuned(stage.result, session.video, _provenance(session, stage))
+        session.network.weights = stage.key
 
 
 def _tune_loop(stage: Stage, tuning: "Tuning", log: list[str], events: Iterator[RunEvent]) -> Iterator[RunEvent]:

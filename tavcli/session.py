@@ -20,6 +20,7 @@ from tavcli.fingerprint import digest, digest_cache, key
 from tavcli.locks import turn
 from tavcli.settings import Layer, WorkspaceSettings, in_force
 from tavcli.stages import Stage
+from tavcli.warm import Network, Warm
 from tavcli.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -49,6 +50,13 @@ class Note:
 
 
 @dataclass(frozen=True)
+class Preview:
+    """What is being rendered, as small pictures (f h w 3) uint8."""
+
+    frames: Any
+
+
+@dataclass(frozen=True)
 class Checked:
     """How well the inversion gives the clip back: PSNR in dB, beside that of the VAE alone, its ceiling."""
 
@@ -57,24 +65,34 @@ class Checked:
     sheet: Path
 
 
-RunEvent = Event | Begin | Note | Checked
+RunEvent = Event | Begin | Note | Preview | Checked
 
 
 class Session:
     """What a command works with. Events are yielded for whoever shows them; heavy imports happen on first use.
 
-    `wait` says whether to wait for what another process is writing.
+    `wait` says whether to wait for what another process is writing. `values` are settings to work by instead of those
+    in tav.toml, as a job has kept them. `warm` is what a worker has in memory from the job before.
     """
 
-    def __init__(self, workspace: Workspace, flags: Layer, wait: bool = True) -> None:
+    def __init__(
+        self,
+        workspace: Workspace,
+        flags: Layer,
+        wait: bool = True,
+        values: Layer | None = None,
+        warm: Warm | None = None,
+    ) -> None:
         self.workspace = workspace
         self.wait = wait
-        toml = workspace.read()
+        self.warm = warm or Warm()
+        self.previews = False  # does somebody watch?
+        self.upcoming: tuple[str, ...] = ()  # prompts of later jobs, read while the text encoder is there
+        toml = workspace.read() if values is None else values
         # A relative path means from the workspace, wherever the command is called.
         self.parts = inspect_base(resolve(parse(WorkspaceSettings, toml, "tav.toml").base, workspace.folder))
         self.settings = in_force(toml, flags, self.parts.recommendation)
         self._texts: dict[str, Tensor] = {}
-        self._video: VideoUNet | None = None
 
     @property
     def source(self) -> Path:
@@ -132,10 +150,15 @@ class Session:
         from tav.bases.sizes import check_size, fitting_size
         from tav.video import probe, read_clip
 
-        info = probe(self.source)
-        size = self.settings.clip.size or fitting_size(self.parts, info.width / info.height)
-        check_size(self.parts, *size)
-        return read_clip(self.source, self.settings.clip, size, info)
+        def read() -> "Clip":
+            info = probe(self.source)
+            size = self.settings.clip.size or fitting_size(self.parts, info.width / info.height)
+            check_size(self.parts, *size)
+            return read_clip(self.source, self.settings.clip, size, info)
+
+        factors = (self.parts.vae_factor, self.parts.size_multiple)
+        clip: Clip = self.warm.get("clip", (self.clip_inputs, factors), read)
+        return clip
 
     @cached_property
     def schedule(self) -> Any:
@@ -144,23 +167,34 @@ class Session:
         return NoiseSchedule.from_config(self.parts.scheduler)
 
     @property
+    def network(self) -> Network:
+        """The inflated network and what is in it, once loaded."""
+        network: Network | None = self.warm.find("network", self._network_inputs)
+        assert network is not None
+        return network
+
+    @property
     def video(self) -> "VideoUNet":
         """The inflated network, once loaded."""
-        assert self._video is not None
-        return self._video
+        return self.network.video
+
+    @property
+    def _network_inputs(self) -> tuple[str, ...]:
+        return (self.base_digest, self.precision, self.device.type, self.settings.frame_attention)
 
     def load_video(self) -> Iterator[RunEvent]:
-        """Load and inflate the base's UNet."""
+        """Load the base's UNet, or take the one that is warm, and inflate it: untuned."""
         from tav.bases import load_unet
-        from tav.nets.inflate import inflate
+        from tav.nets.inflate import deflate, inflate
 
-        if self._video is None:
+        network: Network | None = self.warm.find("network", self._network_inputs)
+        if network is None:
             yield Note(f"loading {self.settings.base} ({self.precision} on {self.device.type})")
-            with self.memory():
-                unet = load_unet(self.parts, self.device, self.dtype)
-                tune = self.settings.tune
-                self._video = inflate(unet, frame_attention=self.settings.frame_attention, seed=tune.seed)
-                self._video.folding.kernels.choices = Measured("kernels")
+        with self.memory():
+            unet = load_unet(self.parts, self.device, self.dtype) if network is None else deflate(network.video)
+            video = inflate(unet, frame_attention=self.settings.frame_attention, seed=self.settings.tune.seed)
+        video.folding.kernels.choices = Measured("kernels")
+        self.warm.keep("network", self._network_inputs, Network(video))
 
     def turn(self, name: str, held: contextlib.ExitStack) -> Iterator[RunEvent]:
         """Hold the workspace's lock `name` in `held`, after waiting for it where that is wanted."""
@@ -168,15 +202,18 @@ class Session:
             yield Note(words)
 
     def load_tuned(self) -> Iterator[RunEvent]:
-        """Load the network with its tuned weights, unless it has them from tuning just now."""
+        """Load the network with its tuned weights, unless it is warm and has them."""
         from tav.checkpoint import load_tuned
 
-        if self._video is None:
+        network: Network | None = self.warm.find("network", self._network_inputs)
+        if network is None:
             yield from self.load_video()
+        if self.network.weights != self.tuned.key:
+            self.network.weights = "half-loaded"
             try:
                 stages.refuse_other(self.tuned, load_tuned(self.tuned.result, self.video), "")
+                self.network.weights = self.tuned.key
             except CheckpointError as error:
-                self._video = None
                 again = "`tav import PATH`, after removing it," if self.settings.imported else "`tav tune --fresh`"
                 raise CheckpointError(error.message, f"{again} makes it again") from None
 
@@ -215,8 +252,9 @@ class Session:
                 with contextlib.suppress(CheckpointError):
                     self._texts[prompt] = read_tensors(place(prompt), "text", context=3)[0]["context"]
         remove_leftovers(self.workspace.cache)
-        new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self._texts]
-        if new:
+        if any(prompt not in self._texts for prompt in prompts):
+            soon = [prompt for prompt in self.upcoming if not place(prompt).is_file()]
+            new = [prompt for prompt in dict.fromkeys([*prompts, *soon]) if prompt not in self._texts]
             yield Note("reading the captions")
             with self.memory():
                 tokenizer, text_encoder = load_text(self.parts, self.device, self.dtype)
