@@ -21,6 +21,7 @@ import sys
 import tempfile
 import termios
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,7 @@ def play(clip: Path, seconds: float, result: Path) -> None:
     result.write_text(json.dumps(Playing(clip, seconds).run()))
 
 
-def measure(arguments: argparse.Namespace, colours: str, player_core: int, busy_core: int | None) -> dict[str, Any]:
+def measure(arguments: argparse.Namespace, colours: str, player_core: int, busy_core: int) -> dict[str, Any]:
     """Start it in a terminal of its own, the player and the busy loop each on the core named."""
     columns, rows = map(int, arguments.cells.split("x"))
     with tempfile.TemporaryDirectory() as folder, busy(busy_core):
@@ -97,7 +98,8 @@ def measure(arguments: argparse.Namespace, colours: str, player_core: int, busy_
         if child == 0:
             os.sched_setaffinity(0, {player_core})
             os.environ.update(TERM="xterm-256color", COLORTERM=colours, COLUMNS=str(columns), LINES=str(rows))
-            os.execv(sys.executable, [sys.executable, __file__, str(arguments.clip), "--result", str(result), "--seconds", str(arguments.seconds)])
+            options = ["--result", str(result), "--seconds", str(arguments.seconds)]
+            os.execv(sys.executable, [sys.executable, __file__, str(arguments.clip), *options])
         fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         taken = drain(terminal)
         os.waitpid(child, 0)
@@ -114,11 +116,8 @@ def drain(terminal: int) -> int:
 
 
 @contextlib.contextmanager
-def busy(core: int | None):
+def busy(core: int) -> Iterator[None]:
     """A process that never rests, on `core`."""
-    if core is None:
-        yield
-        return
     loop = subprocess.Popen([sys.executable, "-c", f"import os; os.sched_setaffinity(0, {{{core}}})\nwhile True: pass"])
     try:
         yield
@@ -135,14 +134,16 @@ def main() -> None:
     parser.add_argument("--result", type=Path)
     arguments = parser.parse_args()
     if arguments.result:
-        return play(arguments.clip, arguments.seconds, arguments.result)
+        play(arguments.clip, arguments.seconds, arguments.result)
+        return
     cores = sorted(os.sched_getaffinity(0))
     for name, colours, other in [
         ("true colours, other core busy", "truecolor", cores[-1]),
         ("true colours, same core busy", "truecolor", cores[0]),
         ("256 colours, other core busy", "", cores[-1]),
     ]:
-        print(f"{arguments.cells}, {name}: {measure(arguments, colours, cores[0], other)}", flush=True)
+        found = measure(arguments, colours, cores[0], other)
+        sys.stdout.write(f"{arguments.cells}, {name}: {json.dumps(found)}\n")
 
 
 if __name__ == "__main__":

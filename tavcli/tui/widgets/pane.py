@@ -27,8 +27,6 @@ class Item:
 class Pane(Vertical, can_focus=True):
     """Says by messages what the mouse does to it."""
 
-    TITLE = "Video"
-    HELP = "A video to compare. Enter or a double click shows it alone; drag it onto another to swap the two."
     DEFAULT_CSS = """
     Pane { align: center middle; }
     Pane > Static { height: 1; text-align: center; text-wrap: nowrap; text-overflow: ellipsis; }
