@@ -78,7 +78,8 @@ class Player(Widget):
 
     def say(self, words: str) -> None:
         """Show a line of text instead of a picture."""
-        self._stop_reading()
+        self._path = None
+        self.workers.cancel_node(self)
         self._take(None, words)
 
     def tick(self) -> None:
