@@ -4,12 +4,14 @@ A job is a folder: an edit's own (`edits/0007-a-cat`, its recipe in edit.toml), 
 edit. Its `job.json` has the settings as they were when it was queued, and its state; the video alone says "done".
 """
 
+import os
+import re
 import shutil
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import tomlkit
 from pydantic import ConfigDict, Field
@@ -30,6 +32,7 @@ Kind = Literal["edit", "tune", "invert"]
 State = Literal["queued", "running", "paused", "done", "failed", "cancelled", "interrupted"]
 # States in which a job waits for somebody, or works.
 OPEN: tuple[State, ...] = ("running", "queued", "paused")
+_NUMBERED = re.compile(r"[0-9]{1,18}(-|$)")
 
 
 class Facts(Settings):
@@ -92,9 +95,28 @@ class Job:
         return Edit(self.folder) if self.folder.parent == self.workspace.edits else None
 
     @property
+    def kind(self) -> Kind:
+        """As its folder's name has it, since job.json may be unreadable."""
+        word = self.folder.name.split("-")[-1]
+        known: tuple[Kind, ...] = get_args(Kind)
+        return "edit" if self.edit else next((kind for kind in known if kind == word), "tune")
+
+    @property
     def name(self) -> str:
         """What people call it: an edit by its number, others like `tune-1`."""
-        return str(self.number) if self.edit else f"{self.folder.name.split('-')[-1]}-{self.number}"
+        return str(self.number) if self.edit else f"{self.kind}-{self.number}"
+
+    @property
+    def stamp(self) -> str | None:
+        """Another one whenever what its files say of its state may be otherwise; None if it is no job."""
+        queued = _stamp(self.folder / JOB)
+        if self.edit is None:
+            return queued
+        if queued:
+            return f"{queued} {self.edit.done}"
+        # One that was never queued may be in the making, which no file of its own says.
+        recipe = _stamp(self.folder / RECIPE)
+        return recipe and f"{recipe} {self.state}"
 
     @property
     def facts(self) -> Facts | None:
@@ -113,11 +135,12 @@ class Job:
         if facts is None:
             busy = edit is not None and somebody_has(self.workspace, f"edit-{self.number:04d}")
             return "running" if busy else "interrupted"
-        return "interrupted" if edit and facts.state == "done" else facts.state
+        lost = edit is not None and facts.state == "done"
+        return "interrupted" if lost or (facts.state == "running" and not facts.worker) else facts.state
 
     def write(self, **changes: Any) -> Facts:
         """Change what job.json says. An edit that was never queued is so from now on."""
-        facts = self.facts or Facts(kind="edit", state="interrupted")
+        facts = self.facts or Facts(kind=self.kind, state="interrupted")
         changed = facts.model_copy(update=changes)
         write_text(self.folder / JOB, changed.model_dump_json(indent=1))
         return changed
@@ -144,9 +167,24 @@ class Ended:
     hint: str = ""
 
 
-def folders(workspace: Workspace) -> list[Path]:
-    """Every folder that may be a job's."""
-    return [*workspace.edits.glob("[0-9]*"), *workspace.jobs.glob("[0-9]*")]
+def stamped(workspace: Workspace) -> dict[str, tuple[str, Job]]:
+    """Every job by its id, with its stamp."""
+    places = (path for parent in (workspace.edits, workspace.jobs) for path in _entries(parent))
+    found = (Job(workspace, path) for path in places if _NUMBERED.match(path.name))
+    return {job.id: (stamp, job) for job in found if (stamp := job.stamp) is not None}
+
+
+def _entries(folder: Path) -> Iterable[Path]:
+    return folder.iterdir() if folder.is_dir() else ()
+
+
+def _stamp(file: Path) -> str | None:
+    """None if there is no such file."""
+    try:
+        found = os.stat(file)
+    except OSError:
+        return None
+    return f"{found.st_mtime_ns} {found.st_ino} {found.st_size}"
 
 
 def create(workspace: Workspace, requests: Iterable[Request], first: float) -> list[Job]:

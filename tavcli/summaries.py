@@ -57,7 +57,7 @@ def summary(job: Job) -> Summary:
     if job.edit is None:
         return Summary(**{"title": _title(facts), "base": _base(facts), **told})
     try:
-        recipe = read_toml(job.folder / RECIPE)
+        recipe = job.edit.recipe
         marks = read_marks(job.folder)
         marked = {"starred": marks.starred, "tags": marks.tags, "scores": read_scores(job.folder) or None}
         return Summary(**{**_of_recipe(recipe), **told, **_made(job), **marked})
