@@ -19,13 +19,15 @@ from tavcli.locks import locked
 from tavcli.settings import read_toml
 from tavcli.workspace import Workspace
 
-RECIPE, MADE = "edit.toml", "made.json"
+RECIPE, VIDEO, MADE = "edit.toml", "video.mp4", "made.json"
 PARTIAL = "partial.safetensors"
 # What a recipe says until its edit is begun: what it will be made from is not known before.
 QUEUED = {"state": "queued"}
 # Seconds within which who claims or gives up an edit is done with it.
 SOON = 30
-_NUMBERED = re.compile(r"([0-9]+)(?:-|$)")
+NUMBERED = re.compile(r"([0-9]+)(?:-|$)")
+# What lies in the trash says first where it came from.
+_FROM = re.compile(r"^(edits|jobs)-")
 
 
 class _Inverted(Settings):
@@ -85,7 +87,7 @@ class Edit:
 
     @property
     def video(self) -> Path:
-        return self.folder / "video.mp4"
+        return self.folder / VIDEO
 
     @property
     def sheet(self) -> Path:
@@ -117,7 +119,7 @@ def _is_queued(recipe: dict[str, Any]) -> bool:
 
 def all_edits(workspace: Workspace) -> list[Edit]:
     """The edits of a workspace by number."""
-    folders = (path for path in workspace.edits.glob("*/") if _NUMBERED.match(path.name))
+    folders = (path for path in workspace.edits.glob("*/") if NUMBERED.match(path.name))
     return sorted((Edit(path) for path in folders if Edit(path).claimed), key=lambda edit: edit.number)
 
 
@@ -196,7 +198,8 @@ def _new(workspace: Workspace, recipe: dict[str, Any]) -> Edit:
 
 def _numbers(folder: Path) -> Iterator[int]:
     """Those that are taken, whether or not there is an edit in the folder."""
-    found = (_NUMBERED.match(path.name) for path in (folder.iterdir() if folder.is_dir() else ()))
+    names = [_FROM.sub("", path.name) for path in folder.iterdir()] if folder.is_dir() else []
+    found = map(NUMBERED.match, names)
     return (int(match[1]) for match in found if match)
 
 

@@ -199,7 +199,7 @@ def create(workspace: Workspace, requests: Iterable[Request], first: float) -> l
 def _create(workspace: Workspace, request: Request, position: float) -> Job:
     recipe = request.recipe
     if recipe is None:
-        folder = folder_for(workspace.jobs, request.kind)
+        folder = folder_for(workspace.jobs, request.kind, workspace.trash)
     else:
         folder = folder_for(workspace.edits, str(recipe["prompt"]), workspace.trash)
     facts = Facts(

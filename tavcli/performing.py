@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator
 from tav.errors import SettingsError
 from tavcli import rendering, runner
 from tavcli.edits import Edit
+from tavcli.given import refuse_lost
 from tavcli.jobs import Job, Kind
 from tavcli.session import RunEvent, Session
 from tavcli.settings import Layer
-from tavcli.stages import refuse_lost_import
 from tavcli.warm import Warm
 
 Events = Iterator[RunEvent | Edit]
@@ -34,7 +34,7 @@ def perform(session: Session, job: Job) -> Events:
 
 
 def _tune(session: Session, _: Job) -> Events:
-    refuse_lost_import(session.tuned)
+    refuse_lost(session.tuned)
     if session.tuned.state != "fresh":
         yield from runner.tune(session)
 

@@ -24,6 +24,8 @@ EVERY = 0.25
 # And at least so often that it is there.
 ALIVE_EVERY = 10.0
 _HELD = "lock"
+# In a worker's environment: the process for which it watches the queue.
+WATCHER = "TAV_WATCHER"
 
 
 @dataclass

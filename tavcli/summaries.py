@@ -5,7 +5,7 @@ from typing import Any
 
 from tav.errors import TavError
 from tavcli.edits import MADE, RECIPE
-from tavcli.jobs import Facts, Job
+from tavcli.jobs import Facts, Job, Request
 from tavcli.marks import read_marks
 from tavcli.scores import read_scores
 from tavcli.settings import read_json, read_toml
@@ -40,6 +40,13 @@ class Summary:
     def as_json(self) -> dict[str, Any]:
         """Without what is as usual."""
         return {name: value for name, value in asdict(self).items() if value != getattr(Summary, name, _NONE)}
+
+    @staticmethod
+    def of_request(request: Request) -> "Summary":
+        """Of a job to be."""
+        facts = Facts(kind=request.kind, state="queued", settings=request.settings)
+        recipe = _of_recipe(request.recipe) if request.recipe else {"title": _title(facts)}
+        return Summary(**{**recipe, **_of_facts(facts)})
 
     @staticmethod
     def of(values: dict[str, Any]) -> "Summary":

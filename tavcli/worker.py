@@ -17,7 +17,7 @@ from pathlib import Path
 
 import filelock
 
-from tav.atomic import read_text
+from tav.atomic import is_running, read_text
 from tav.errors import DeviceMemoryError, TavError
 from tav.events import InvertStep, SampleStep, TuneStep, VaeStep
 from tavcli import presence
@@ -80,7 +80,7 @@ class Worker:
                     for desk, job in self._taken(desks):
                         yield from self._do(desk, job)
                         idle = time.monotonic()
-                elif self.watch:
+                elif self.watch and _is_watched():
                     self._idle(desks)
                     if all(desk.queue.paused for desk in desks) or time.monotonic() - idle > _LINGER:
                         self._leave(seat)
@@ -239,6 +239,12 @@ def _with_forecast(session: Session, job: Job, error: DeviceMemoryError) -> Devi
         return DeviceMemoryError(f"{error.message}; the forecast: {forecast}", forecaster.smaller(forecast))
     except (TavError, MemoryError):
         return error
+
+
+def _is_watched() -> bool:
+    """A worker that a screen has started stays for as long as that lives."""
+    watcher = os.environ.get(presence.WATCHER, "")
+    return not watcher.isdecimal() or is_running(int(watcher))
 
 
 def _turn_at(device: str, seat: contextlib.ExitStack, wait: bool) -> Iterator[Note]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -14,10 +14,11 @@ from tav.atomic import TEMPORARY, is_leftover
 from tavcli.console import Talk, size
 from tavcli.edits import all_edits
 from tavcli.fingerprint import digest
+from tavcli.given import source_of
 from tavcli.locks import Busy, locked
 from tavcli.options import Options
 from tavcli.session import Session
-from tavcli.stages import STATE, TUNED, read_inputs
+from tavcli.stages import STATE, TUNED, in_any_precision, read_inputs
 from tavcli.workspace import Workspace
 
 
@@ -88,8 +89,8 @@ def _removable(session: Session) -> Iterator[Removable]:
 
 def _needed(session: Session) -> set[str]:
     """Keys of the stages in force, in whatever precision (other machines have other ones), and of those of edits."""
-    workspace, wanted = session.workspace, _but_precision(session.tuned.inputs)
-    tuned = [folder for folder in workspace.tuned.glob("*/") if _but_precision(read_inputs(folder)) == wanted]
+    workspace = session.workspace
+    tuned = in_any_precision(session.tuned)
     weights = {digest(folder / TUNED) for folder in tuned if (folder / TUNED).is_file()}
     # By name too: what a folder was made from may be unreadable.
     keys = {session.tuned.key, session.inverted(session.settings.invert.steps).key, *(folder.name for folder in tuned)}
@@ -99,11 +100,14 @@ def _needed(session: Session) -> set[str]:
             keys.add(folder.name)
     for edit in all_edits(workspace):
         keys |= {edit.recipe["tuned"]["key"], edit.recipe["inverted"].get("key", "")}
-    return keys
+    return keys | _sources(workspace, keys)
 
 
-def _but_precision(inputs: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in inputs.items() if name != "precision"}
+def _sources(workspace: Workspace, keys: set[str]) -> set[str]:
+    """Keys of the tuned stages that those of `keys` were carried over from: to carry over again, and to go back."""
+    carried = (read_inputs(workspace.tuned / key).get("carried") for key in keys if key)
+    sources = (source_of(workspace.tuned, one) for one in carried if isinstance(one, str))
+    return {folder.name for folder in sources if folder is not None}
 
 
 def _leftovers(workspace: Workspace) -> Iterator[Removable]:

@@ -9,13 +9,14 @@ import typer
 
 from tav.errors import BaseModelError, SettingsError, TavError
 from tav.settings import BaseRecommendation
+from tavcli import given
 from tavcli.console import Talk, short
 from tavcli.edits import RECIPE, Edit, all_edits, find_edit
 from tavcli.options import Options
 from tavcli.recipes import as_toml, checked, command, plain
 from tavcli.session import Session
 from tavcli.settings import WorkspaceSettings, in_force, read_json
-from tavcli.stages import Stage
+from tavcli.stages import GIVEN, Stage
 from tavcli.workspace import Workspace
 
 _EDIT = re.compile(r"[0-9]+(-[a-z0-9-]*)?")
@@ -127,8 +128,10 @@ def _what_is_there(workspace: Workspace, options: Options) -> tuple[WorkspaceSet
 
 
 def _why(stage: Stage) -> dict[str, str]:
-    if "imported" in stage.inputs:
-        return {"why": ", imported" if stage.state == "fresh" else ", what was imported is not there"}
+    if way := given.way(stage):
+        there = given.in_words(way, given.carried_from(stage))
+        words = there if stage.state == "fresh" else f"what was {GIVEN[way]} is not there"
+        return {"why": f", {plain(words)}"}
     why = stage.why_stale() if stage.state == "stale" else ""
     return {"why": f", {why}"} if why else {}
 
@@ -138,6 +141,8 @@ def _row(edit: Edit) -> dict[str, Any]:
     start = "inverted" if recipe["inversion"] else f"noise, seed {recipe['seed']}"
     if recipe["inversion"] and recipe["vary"]:
         start = f"varied {recipe['vary']:g}, seed {recipe['seed']}"
+    if "carried" in recipe["tuned"]:
+        start += f", {given.in_words('carried', recipe['tuned'].get('from'))}"
     shown = {name: recipe[name] for name in ("prompt", "guidance_scale", "steps")}
     return {"number": edit.number, "state": _state(edit), **shown, "start": start, "video": edit.video}
 

@@ -84,9 +84,15 @@ _STATES = {
     "paused": ("‖", "$warning"),
     "done": ("✓", "$success"),
     "failed": ("✗", "$error"),
-    "cancelled": ("×", _MUTED),
+    "cancelled": ("⊘", _MUTED),
     "interrupted": ("!", "$error"),
 }
+
+
+def symbol(word: str) -> Content:
+    """A state's symbol, where its word stands elsewhere."""
+    sign, style = _STATES.get(word, ("?", _MUTED))
+    return Content.styled(sign, style)
 
 
 def state(word: str, said: str | None = None) -> Content:

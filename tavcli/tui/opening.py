@@ -26,11 +26,12 @@ def open_here(options: Options) -> None:
 
 def application(here: Path, options: Options) -> TavApp:
     """The workspace that was named or that `here` is in; else the library of those below `here`."""
+    flags = tuple(word for name, value in options.flags().items() for word in (f"--{name}", value))
     inside = any((folder / SETTINGS).is_file() for folder in (here, *here.parents))
     if not (inside or options.folder or os.environ.get("TAV_WORKSPACE")):
-        return TavApp(here)
+        return TavApp(here, flags=flags)
     workspace = options.workspace()
-    return TavApp(workspace.folder.parent, workspace)
+    return TavApp(workspace.folder.parent, workspace, flags)
 
 
 def run(app: TavApp) -> None:
