@@ -4,12 +4,12 @@ A job is a folder: an edit's own (`edits/0007-a-cat`, its recipe in edit.toml), 
 edit. Its `job.json` has the settings as they were when it was queued, and its state; the video alone says "done".
 """
 
-import os
 import re
 import shutil
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -21,7 +21,7 @@ from tav.atomic import remove_leftovers, temporary_sibling, write_text
 from tav.errors import SettingsError
 from tav.formats import FORMAT
 from tav.settings import Settings, parse
-from tavcli.edits import RECIPE, SOON, Edit, folder_for
+from tavcli.edits import QUEUED, RECIPE, SOON, Edit, folder_name, free_number
 from tavcli.fingerprint import key
 from tavcli.locks import locked, somebody_has
 from tavcli.settings import read_json
@@ -181,7 +181,7 @@ def _entries(folder: Path) -> Iterable[Path]:
 def _stamp(file: Path) -> str | None:
     """None if there is no such file."""
     try:
-        found = os.stat(file)
+        found = file.stat()
     except OSError:
         return None
     return f"{found.st_mtime_ns} {found.st_ino} {found.st_size}"
@@ -193,15 +193,20 @@ def create(workspace: Workspace, requests: Iterable[Request], first: float) -> l
         for parent in (workspace.edits, workspace.jobs):
             parent.mkdir(exist_ok=True)
             remove_leftovers(parent)
-        return [_create(workspace, request, first + place) for place, request in enumerate(requests)]
+        edits = count(free_number(workspace.edits, workspace.trash))
+        others = count(free_number(workspace.jobs, workspace.trash))
+        made = []
+        for position, request in enumerate(requests):
+            if request.recipe is None:
+                folder = workspace.jobs / folder_name(next(others), request.kind)
+            else:
+                folder = workspace.edits / folder_name(next(edits), str(request.recipe["prompt"]))
+            _create(folder, request, first + position)
+            made.append(Job(workspace, folder))
+        return made
 
 
-def _create(workspace: Workspace, request: Request, position: float) -> Job:
-    recipe = request.recipe
-    if recipe is None:
-        folder = folder_for(workspace.jobs, request.kind, workspace.trash)
-    else:
-        folder = folder_for(workspace.edits, str(recipe["prompt"]), workspace.trash)
+def _create(folder: Path, request: Request, position: float) -> None:
     facts = Facts(
         kind=request.kind,
         state="queued",
@@ -214,9 +219,9 @@ def _create(workspace: Workspace, request: Request, position: float) -> Job:
     building = temporary_sibling(folder)
     try:
         building.mkdir()
-        if recipe is not None:
-            head = {"tav": tav.__version__, "format": FORMAT, "state": "queued"}
-            (building / RECIPE).write_text(tomlkit.dumps(head | recipe), encoding="utf-8")
+        if request.recipe is not None:
+            head = {"tav": tav.__version__, "format": FORMAT, **QUEUED}
+            (building / RECIPE).write_text(tomlkit.dumps(head | request.recipe), encoding="utf-8")
         (building / JOB).write_text(facts.model_dump_json(indent=1), encoding="utf-8")
         building.replace(folder)
     except OSError as error:
@@ -224,4 +229,3 @@ def _create(workspace: Workspace, request: Request, position: float) -> Job:
         raise
     finally:
         shutil.rmtree(building, ignore_errors=True)
-    return Job(workspace, folder)
