@@ -81,7 +81,6 @@ _MUTED = "$foreground-muted"
 _STATES = {
     "fresh": ("●", "$success"),
     "stale": ("◐", "$warning"),
-    "made": ("●", "$success"),
     "missing": ("○", _MUTED),
     "queued": ("◌", "$secondary"),
     "running": ("▶", "$primary"),

@@ -35,8 +35,8 @@ class Details(VerticalScroll, can_focus=False):
 
 
 def _lines(entry: Entry) -> list[Content]:
-    if entry.problem:
-        return [Content.styled(f"! {plain(entry.problem)}", "$text-error"), Content(), _fact("folder", entry.folder)]
+    if not entry.caption:
+        return [stages(entry), Content(), _fact("folder", entry.folder)]
     return [
         Content.styled(plain(entry.caption), "bold"),
         Content(),

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from textual.app import App
 from textual.pilot import Pilot
+from textual.widgets import Input
 from textual.widgets._footer import FooterKey
 
 from tavcli.tui.palette import commands
@@ -41,7 +42,8 @@ async def give(pilot: Pilot[None], action: str, way: str) -> None:
     elif way == "mouse":
         await pilot.click(next(one for one in pilot.app.screen.query(FooterKey) if one.action == action))
     else:
-        await pilot.press("ctrl+p", *command.name)
+        await pilot.press("ctrl+p")
+        pilot.app.screen.query_one(Input).value = command.name
         await settled(pilot)
         await pilot.press("enter")
     await pilot.pause()

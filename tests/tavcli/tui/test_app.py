@@ -54,8 +54,7 @@ class Faulty(TavScreen):
         self.run_worker(fail())
 
 
-@pytest.mark.parametrize("way", ["key", "mouse", "palette"])
-@pytest.mark.parametrize("action", ["fail", "fail_in_a_worker", "miss"])
+@pytest.mark.parametrize(("action", "way"), [("fail", "key"), ("fail_in_a_worker", "mouse"), ("miss", "palette")])
 async def test_expected_errors_are_told_and_nothing_ends(tmp_path: Path, opened: Opened, action: str, way: str) -> None:
     async with opened(tmp_path) as pilot:
         await pilot.app.push_screen(Faulty())

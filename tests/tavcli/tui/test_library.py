@@ -38,6 +38,25 @@ async def test_it_says_all_of_each_workspace(films: Path, opened: Opened, size: 
     assert "1 done" in shown
     assert "no edits yet" in shown
     assert shown.count("tuned missing") >= 1
+    assert shown.count("● tuned fresh") >= 2
+    for state in ("● inverted fresh", "○ inverted missing"):
+        assert state in shown
+
+
+async def test_what_changes_made_stale_is_said(films: Path, opened: Opened, settle: Callable[..., None]) -> None:
+    settle(films / "skiing", {"tune": {"steps": 9}})
+    async with opened(films) as pilot:
+        assert "◐ tuned stale" in text(pilot.app)
+
+
+async def test_without_its_base_a_workspace_is_still_there(
+    films: Path, opened: Opened, settle: Callable[..., None]
+) -> None:
+    settle(films / "skiing", {"base": "/not/there"})
+    async with opened(films) as pilot:
+        shown = text(pilot.app)
+        assert "/not/there" in shown
+        assert "1 done" in shown
 
 
 async def test_the_wide_one_shows_the_highlighted_one(films: Path, opened: Opened) -> None:
@@ -171,7 +190,7 @@ async def _tick(gaps: list[float]) -> None:
 
 async def test_fifty_workspaces_never_hold_up_the_keys(films: Path, opened: Opened) -> None:
     for number in range(47):
-        shutil.copytree(films / "skiing", films / f"more-{number:02}")
+        shutil.copytree(films / "new", films / f"more-{number:02}")
     gaps: list[float] = []
     async with opened(films) as pilot:
         ticking = asyncio.create_task(_tick(gaps))
