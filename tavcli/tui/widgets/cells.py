@@ -96,8 +96,9 @@ def _few(pixels: Frame, system: str) -> str:
 
 @lru_cache(1 << 15)
 def _nearest(system: str, r: int, g: int, b: int, r2: int, g2: int, b2: int) -> str:
-    text, style, _ = _segment(r, g, b, r2, g2, b2)
-    return style.render(text, color_system=COLOR_SYSTEMS[system]) if style else text
+    upper, lower = (Color.from_rgb(*rgb).downgrade(COLOR_SYSTEMS[system]) for rgb in ((r, g, b), (r2, g2, b2)))
+    ground = ";".join(lower.get_ansi_codes(foreground=False))
+    return f"\x1b[{ground}m " if upper == lower else f"\x1b[{';'.join(upper.get_ansi_codes())};{ground}m{HALF}"
 
 
 @lru_cache(1 << 12)
