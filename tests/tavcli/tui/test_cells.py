@@ -33,7 +33,7 @@ def row_of(pixels: np.ndarray) -> Row:
 
 def halves(row: Strip) -> list[tuple[Color, Color]]:
     """The upper and the lower colour of every cell, as the segments have them."""
-    styles = [(segment.text, segment.style) for segment in row]
+    styles = [(char, segment.style) for segment in row for char in segment.text]
     return [(style.color if text == "▀" else style.bgcolor, style.bgcolor) for text, style in styles]
 
 
