@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator
 from tav.errors import SettingsError
 from tavcli import rendering, runner
 from tavcli.edits import Edit
+from tavcli.given import refuse_lost
 from tavcli.jobs import Job, Kind
 from tavcli.session import RunEvent, Session
 from tavcli.settings import Layer
-from tavcli.stages import refuse_lost_import
 from tavcli.warm import Warm
 
 Events = Iterator[RunEvent | Edit]
@@ -29,12 +29,11 @@ def session_of(job: Job, flags: Layer, warm: Warm) -> Session:
 
 def perform(session: Session, job: Job) -> Events:
     """Do the job; what it builds on is made first. Yields what its stages yield."""
-    kind: Kind = job.facts.kind if job.facts else "edit"
-    yield from KINDS[kind](session, job)
+    yield from KINDS[job.kind](session, job)
 
 
 def _tune(session: Session, _: Job) -> Events:
-    refuse_lost_import(session.tuned)
+    refuse_lost(session.tuned)
     if session.tuned.state != "fresh":
         yield from runner.tune(session)
 

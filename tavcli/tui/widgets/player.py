@@ -76,6 +76,12 @@ class Player(Widget):
         self.workers.cancel_node(self)
         self._take(at_rate(frames, fps))
 
+    def say(self, words: str) -> None:
+        """Show a line of text instead of a picture."""
+        self._path = None
+        self.workers.cancel_node(self)
+        self._take(None, words)
+
     def tick(self) -> None:
         """Show what the clock says now."""
         if self.footage is None or not self.screen.is_active:
