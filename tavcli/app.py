@@ -2,8 +2,6 @@
 
 import os
 import sys
-import time
-import traceback
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
@@ -12,11 +10,11 @@ import typer
 
 import tav
 from tav.errors import TavError
-from tavcli.commands import bases, clean, demo, doctor, exchange, init, show, stages
-from tavcli.console import flush, say_anything
-from tavcli.home import cache_folder
+from tavcli.commands import bases, clean, demo, doctor, exchange, init, queue, show, stages, work
+from tavcli.console import Talk, flush, say_anything
 from tavcli.interrupts import Interrupted, interrupts
 from tavcli.options import Options, globals_first
+from tavcli.reports import report
 
 app = typer.Typer(
     name="tav",
@@ -41,6 +39,8 @@ app.command("ls")(show.ls)
 app.command("show")(show.show)
 app.command("doctor")(doctor.doctor)
 app.command("clean")(clean.clean)
+app.command("work")(work.work)
+app.add_typer(queue.app, name="queue")
 app.add_typer(bases.app, name="bases")
 
 
@@ -74,6 +74,23 @@ def _global(
     ] = False,
 ) -> None:
     context.obj = Options(workspace, device, precision, as_json, dry_run, quiet, verbose, no_wait)
+
+
+@app.command("ui")
+def _ui(
+    context: typer.Context,
+    web: Annotated[bool, typer.Option("--web", help="Serve it to a browser on this machine.")] = False,
+    port: Annotated[int, typer.Option(metavar="N", min=1, max=65535, help="The port, with --web.")] = 8000,
+) -> None:
+    """Open the workspace you are in, or the library of those in this folder, as a terminal application."""
+    if web:
+        from tavcli.tui.web import serve
+
+        serve(context.obj, port, Talk(context.obj).say)
+        return
+    from tavcli.tui.opening import open_here
+
+    open_here(context.obj)
 
 
 def main() -> None:
@@ -124,7 +141,7 @@ def _run(arguments: list[str]) -> int:
         )
         return 1
     except Exception as error:  # a bug: keep what is needed to mend it
-        _complain(f"bug: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}", _report())
+        _complain(f"bug: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}", report())
         return 3
     return 0
 
@@ -135,14 +152,3 @@ def _complain(message: str, hint: str) -> None:
     with suppress(OSError, ValueError):
         sys.stderr.write("".join(f"{line}\n" for line in lines))
         sys.stderr.flush()
-
-
-def _report() -> str:
-    """Write the traceback to a file; returns where."""
-    try:
-        path = cache_folder() / "reports" / time.strftime("%Y%m%d-%H%M%S.txt")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"tav {tav.__version__}, Python {sys.version}\n{sys.argv}\n\n{traceback.format_exc()}")
-    except OSError:
-        return traceback.format_exc()
-    return f"please report it with {path}"

@@ -26,9 +26,11 @@ from rich.progress import (
 from rich.table import Table
 
 from tav.events import InvertStep, LessAtOnce, NotLearning, Recomputing, SampleStep, TuneStep, VaeStep
+from tavcli.jobs import Began, Ended
 from tavcli.options import Options
 from tavcli.quantities import clock, size
-from tavcli.session import Begin, Checked, Note
+from tavcli.recipes import plain
+from tavcli.session import Begin, Checked, Note, Preview
 
 # The loss of one step says little, since its timestep is random: show the mean of the last ones.
 _SMOOTHED = 25
@@ -126,11 +128,25 @@ class Talk:
                     self.say(f"out of memory in step {event.step}: going on with recompute = {event.rung}")
                 elif isinstance(event, LessAtOnce):
                     self.say("out of memory: going on with attention in smaller pieces")
+                elif isinstance(event, Preview):
+                    continue  # for screens
+                elif isinstance(event, Began):
+                    self.say(f"job {event.name}: {plain(event.title)}")
+                elif isinstance(event, Ended):
+                    self._ended(event)
+                    results.append(event)
                 elif isinstance(event, NotLearning):
                     self.warn(_not_learning(event))
                 else:
                     results.append(event)
         return results
+
+    def _ended(self, event: Ended) -> None:
+        if event.state == "failed":
+            self.warn(f"job {event.name} failed: {plain(event.message)}")
+            self.warn(f"  {plain(event.hint)}") if event.hint else None
+        else:
+            self.say(f"job {event.name} {event.state} after {clock(event.seconds)}")
 
     @contextmanager
     def _progress(self) -> "Iterator[_Bar | _Lines]":

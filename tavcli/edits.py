@@ -12,19 +12,22 @@ import tomlkit
 from pydantic import ConfigDict
 
 from tav.atomic import remove_leftovers, temporary_sibling
-from tav.errors import SettingsError
+from tav.errors import SettingsError, TavError
 from tav.formats import refuse_newer
 from tav.settings import SampleSettings, Settings, parse
 from tavcli.locks import locked
 from tavcli.settings import read_toml
 from tavcli.workspace import Workspace
 
-RECIPE = "edit.toml"
-VIDEO = "video.mp4"
+RECIPE, VIDEO, MADE = "edit.toml", "video.mp4", "made.json"
 PARTIAL = "partial.safetensors"
+# What a recipe says until its edit is begun: what it will be made from is not known before.
+QUEUED = {"state": "queued"}
 # Seconds within which who claims or gives up an edit is done with it.
 SOON = 30
 NUMBERED = re.compile(r"([0-9]+)(?:-|$)")
+# What lies in the trash says first where it came from.
+_FROM = re.compile(r"^(edits|jobs)-")
 
 
 class _Inverted(Settings):
@@ -40,14 +43,19 @@ class _Tuned(_Inverted):
     key: str
 
 
-class _Recipe(SampleSettings):
-    """What every recipe says, and tav reads again, beside what it was made from."""
+class _Request(SampleSettings):
+    """What every recipe says, and tav reads again."""
 
     model_config = ConfigDict(extra="allow")
     prompt: str
     caption: str
     steps: int
     precision: str
+
+
+class _Recipe(_Request):
+    """And what the edit is made from."""
+
     tuned: _Tuned
     inverted: _Inverted
 
@@ -68,10 +76,11 @@ class Edit:
         name, recipe = f"{self.folder.name}/{RECIPE}", read_toml(self.folder / RECIPE)
         refuse_newer(recipe.get("format"), name)
         hint = f"tav did not write it so; remove {self.folder} if it is of no use"
-        if missing := sorted(_Recipe.model_fields.keys() - recipe.keys()):
+        kind = _Request if _is_queued(recipe) else _Recipe
+        if missing := sorted(kind.model_fields.keys() - recipe.keys()):
             raise SettingsError(f"{name} says nothing about {', '.join(missing)}", hint)
         try:
-            parse(_Recipe, recipe, name)
+            parse(kind, recipe, name)
         except SettingsError as error:
             raise SettingsError(error.message, hint) from None
         return recipe
@@ -94,9 +103,18 @@ class Edit:
         return (self.folder / RECIPE).is_file()
 
     @property
+    def begun(self) -> bool:
+        """Is it known what it is made from?"""
+        return not _is_queued(self.recipe)
+
+    @property
     def done(self) -> bool:
         """The video is written last, and whole."""
         return self.video.is_file()
+
+
+def _is_queued(recipe: dict[str, Any]) -> bool:
+    return QUEUED.items() <= recipe.items()
 
 
 def all_edits(workspace: Workspace) -> list[Edit]:
@@ -125,9 +143,25 @@ def claim(workspace: Workspace, recipe: dict[str, Any]) -> Edit:
         return _with_recipe(workspace, recipe) or _new(workspace, recipe)
 
 
+def twin(workspace: Workspace, one: Edit) -> Edit | None:
+    """Another edit that is done and has this very recipe."""
+    recipe = one.recipe
+    others = (other for other in all_edits(workspace) if other.folder != one.folder and other.done)
+    return next((other for other in others if _is(other, recipe)), None)
+
+
+def _is(other: Edit, recipe: dict[str, Any]) -> bool:
+    """One that cannot be read is no other."""
+    try:
+        return other.recipe == recipe
+    except TavError:
+        return False
+
+
 def release(workspace: Workspace, edit: Edit) -> None:
     """Give up a claim of which nothing is made yet, as if it had never been asked for."""
     with locked(workspace, "edits", SOON):
+        # What was queued stays: its job says why it failed.
         if edit.folder.is_dir() and [path.name for path in edit.folder.iterdir()] == [RECIPE]:
             away = temporary_sibling(edit.folder)
             edit.folder.replace(away)
@@ -138,9 +172,17 @@ def _with_recipe(workspace: Workspace, recipe: dict[str, Any]) -> Edit | None:
     return next((edit for edit in all_edits(workspace) if edit.recipe == recipe), None)
 
 
+def folder_for(parent: Path, words: str, *besides: Path) -> Path:
+    """The next number's folder in `parent` for what `words` say; only for who holds the lock "edits".
+
+    Numbers in `besides` are taken too: what lies there may come back.
+    """
+    number = max((number for folder in (parent, *besides) for number in _numbers(folder)), default=0) + 1
+    return parent / f"{number:04d}-{slug(words)}".rstrip("-")
+
+
 def _new(workspace: Workspace, recipe: dict[str, Any]) -> Edit:
-    number = max(_numbers(workspace), default=0) + 1
-    folder = workspace.edits / f"{number:04d}-{slug(recipe['prompt'])}".rstrip("-")
+    folder = folder_for(workspace.edits, recipe["prompt"], workspace.trash)
     building = temporary_sibling(folder)
     try:
         building.mkdir()
@@ -154,9 +196,10 @@ def _new(workspace: Workspace, recipe: dict[str, Any]) -> Edit:
     return Edit(folder)
 
 
-def _numbers(workspace: Workspace) -> Iterator[int]:
+def _numbers(folder: Path) -> Iterator[int]:
     """Those that are taken, whether or not there is an edit in the folder."""
-    found = (NUMBERED.match(path.name) for path in workspace.edits.iterdir())
+    names = [_FROM.sub("", path.name) for path in folder.iterdir()] if folder.is_dir() else []
+    found = map(NUMBERED.match, names)
     return (int(match[1]) for match in found if match)
 
 

@@ -23,6 +23,8 @@ E = TypeVar("E")
 
 # A rung is chosen when it leaves this share of the free memory to others.
 _MARGIN = 0.1
+# What failed although it was forecast to fit is tried again with at most this share of it.
+_CLEARLY = 0.75
 _MP4 = 0.15  # bytes a pixel of video at tav's quality, and as much for the sheet
 
 
@@ -158,20 +160,34 @@ class Forecaster:
         if forecast.memory <= forecast.free:
             return forecast
         free = f"{self.session.device} has {size(forecast.free)}"
-        needs = self._inference_memory if forecast.rung is None else self._least
         said = f"{what} needs about {size(forecast.memory)} of memory, and {free}"
-        raise DeviceMemoryError(said, self._nearest(needs))
+        raise DeviceMemoryError(said, self._nearest(forecast, forecast.free))
+
+    def next_stage(self, kind: str) -> Forecast:
+        """Of the first stage that a job of this kind (tune, invert, edit) has still to do."""
+        session, steps = self.session, self.session.settings.invert.steps
+        settings = session.settings.sample
+        if kind == "tune" or session.tuned.state != "fresh":
+            return self.tune(session.settings.tune.steps)
+        if kind == "invert" or (settings.inversion and session.inverted(steps).state != "fresh"):
+            return self.invert(steps, session.settings.invert.check, steps)
+        return self.edit(steps, 1, settings.guidance_scale != 1)
+
+    def smaller(self, forecast: Forecast) -> str:
+        """The nearest setting, in words, that needs clearly less than what was forecast and failed all the same."""
+        return self._nearest(forecast, min(forecast.free, int(_CLEARLY * forecast.memory)))
 
     def _least(self, shape: "Shape") -> int:
         """What tuning needs with everything recomputed."""
         return self._tune(1, shape, "all").memory
 
-    def _nearest(self, needs: Callable[["Shape"], int]) -> str:
-        """The setting closest to what is set that fits, in words; `needs` says how much memory a shape takes."""
+    def _nearest(self, forecast: Forecast, free: int) -> str:
+        """The setting closest to what is set that fits into `free` bytes, in words."""
         shape, (width, height) = self.shape, self.shape.size
+        needs = self._inference_memory if forecast.rung is None else self._least
 
         def fits(frames: int, width: int, height: int) -> bool:
-            return needs(replace(shape, frames=frames, size=(width, height))) <= self._free
+            return needs(replace(shape, frames=frames, size=(width, height))) <= free
 
         if self._rung_is_set and fits(shape.frames, width, height):
             return 'it fits with recompute = "all" under [tune] in tav.toml'

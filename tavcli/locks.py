@@ -64,6 +64,12 @@ def undisturbed(workspace: Workspace, name: str, folder: Path) -> bool:
     return not (workspace.locks / f"{name}.json").exists() and not any(folder.glob(f"{TEMPORARY}*"))
 
 
+def somebody_has(workspace: Workspace, name: str) -> bool:
+    """Does a living process say that it holds this lock?"""
+    it = _read(workspace.locks / f"{name}.json")
+    return bool(it) and not _is_dead(it)
+
+
 def _me() -> dict[str, str | int]:
     return {
         "pid": os.getpid(),

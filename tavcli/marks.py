@@ -1,4 +1,4 @@
-"""What a person marked an edit with: a star, and tags. A file of its own in the edit's folder, never waiting for a render."""
+"""What a person marked an edit with: a star, and tags. In a file of their own, so that they never wait for a render."""
 
 import json
 import re

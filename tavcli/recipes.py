@@ -48,6 +48,18 @@ def _strange(value: Any, depth: int = 0) -> str | None:
     return f"a value is {'null' if value is None else 'a ' + type(value).__name__}, which no recipe has"
 
 
+def acting(settings: SampleSettings) -> SampleSettings:
+    """The settings without those that change nothing, so that equal videos have equal recipes."""
+    dead: dict[str, Any] = {}
+    if not settings.inversion:
+        dead["vary"] = 0.0
+    if settings.inversion and settings.vary == 0:
+        dead["seed"] = 0
+    if settings.guidance_scale == 1:
+        dead["negative_prompt"] = ""
+    return settings.model_copy(update=dead)
+
+
 def as_toml(recipe: dict[str, Any]) -> str:
     """`recipe` as TOML that does nothing to a terminal; where it escapes, TOML reads the same."""
     return "\n".join(map(plain, tomlkit.dumps(recipe).rstrip().split("\n")))

@@ -3,42 +3,38 @@
 import contextlib
 import json
 import platform
+import shutil
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import tomlkit
+
 import tav
-from tav.atomic import remove_leftovers, write_text
-from tav.errors import TavError, VideoError
+from tav.atomic import remove_leftovers, replacing, write_text
+from tav.errors import SettingsError, TavError, VideoError
 from tav.events import LessAtOnce, SampleStep
 from tav.formats import FORMAT
 from tav.settings import SampleSettings
 from tavcli import edits, given
-from tavcli.edits import PARTIAL, Edit
+from tavcli.edits import MADE, PARTIAL, Edit
 from tavcli.fingerprint import digest
 from tavcli.forecasts import Forecaster
+from tavcli.jobs import JOB
 from tavcli.keeping import kept, read_partial
 from tavcli.locks import Busy, locked, undisturbed
+from tavcli.recipes import acting
 from tavcli.runner import inverted_latents
-from tavcli.session import Begin, Note, RunEvent, Session
+from tavcli.scores import SCORES, write_scores
+from tavcli.session import Begin, Note, Preview, RunEvent, Session
 from tavcli.stages import Stage
 from tavcli.workspace import Workspace
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-
-def acting(settings: SampleSettings) -> SampleSettings:
-    """The settings without those that change nothing, so that equal videos have equal recipes."""
-    dead: dict[str, Any] = {}
-    if not settings.inversion:
-        dead["vary"] = 0.0
-    if settings.inversion and settings.vary == 0:
-        dead["seed"] = 0
-    if settings.guidance_scale == 1:
-        dead["negative_prompt"] = ""
-    return settings.model_copy(update=dead)
+_PREVIEW_EVERY = 1.0  # seconds
 
 
 def recipe(session: Session, prompt: str, settings: SampleSettings, steps: int) -> dict[str, Any]:
@@ -91,6 +87,51 @@ def edit(session: Session, prompts: list[str], settings: SampleSettings, steps: 
         for one in [one for one in claimed if one not in ours][:1]:
             with contextlib.ExitStack() as held:
                 yield from session.turn(_lock(one), held)
+
+
+def make(session: Session, one: Edit, settings: SampleSettings, steps: int) -> Iterator[RunEvent | Edit]:
+    """Make the edit that was queued in this folder, or go on with it; yields it when its video is there.
+
+    Where another edit is this very recipe, its video is taken. Raises SettingsError when the edit was begun by other
+    settings than these.
+    """
+    from tav.video import check_recipe
+
+    with contextlib.ExitStack() as held:
+        yield from session.turn(_lock(one), held)
+        remove_leftovers(one.folder)
+        if not one.done:
+            settings = acting(settings)
+            whole = recipe(session, one.recipe["prompt"], settings, steps)
+            check_recipe(whole)
+            _settle(one, whole)
+            if twin := edits.twin(session.workspace, one):
+                yield Note(f"edit {twin.number} is this very recipe: its video is taken")
+                _take(one, twin)
+            else:
+                yield from _make(session, [one], settings, steps)
+                return
+        yield one
+
+
+def _settle(one: Edit, whole: dict[str, Any]) -> None:
+    """From now on the recipe says what the edit is made from."""
+    if one.recipe == whole:
+        return
+    if one.begun and not (one.folder / JOB).is_file():
+        raise SettingsError("tav.toml or the base have changed since this edit was begun", "queue its prompt anew")
+    one.partial.unlink(missing_ok=True)
+    write_text(one.folder / edits.RECIPE, tomlkit.dumps(whole))
+
+
+def _take(one: Edit, twin: Edit) -> None:
+    """Copy what `twin` has, the video last."""
+    for name in (twin.sheet.name, MADE, SCORES):
+        if (twin.folder / name).is_file():
+            with replacing(one.folder / name) as temporary:
+                shutil.copyfile(twin.folder / name, temporary)
+    with replacing(one.video) as temporary:
+        shutil.copyfile(twin.video, temporary)
 
 
 def _make(session: Session, ours: list[Edit], settings: SampleSettings, steps: int) -> Iterator[RunEvent | Edit]:
@@ -156,25 +197,58 @@ def _edit(session: Session, group: list[Edit], settings: SampleSettings, steps: 
     else:
         like = (yield from session.encoded()).mean  # only its shape counts
     start, done = read_partial(group[0].partial, steps) or (start_latents(like, settings), 0)
+    guidance, show = settings.guidance_scale, session.previews
     events = sample(
-        session.video, session.schedule, start, contexts, negative, settings.guidance_scale, steps, done=done
+        session.video, session.schedule, start, contexts, negative, guidance, steps, done=done, preview=show
     )
+    draw = (yield from _drawing(session)) if show else None
     for one, events_of_one in zip(group, _by_prompt(events, len(group)), strict=True):
         began = time.monotonic()
         yield Begin(f"edit {one.number}: {one.recipe['prompt']}", steps, done)
-        latents = yield from kept(session, events_of_one, one.partial, start)
+        latents = yield from _shown(kept(session, events_of_one, one.partial, start), draw)
         yield from _finish(session, one, latents, time.monotonic() - began)
         yield one
 
 
+def _drawing(session: Session) -> "Generator[RunEvent, None, Callable[[Tensor], Any]]":
+    """What turns latents into small pictures, by the clip's own latents and frames."""
+    from tav.preview import fit, pictures
+
+    encoded = yield from session.encoded()
+    made_from = (session.clip_inputs, session.base_digest)
+    matrix = session.warm.get("preview", made_from, lambda: fit(encoded.mean, session.clip.frames))
+    seen = session.clip.content.shrunk(session.parts.vae_factor)
+    return lambda latents: seen.cut(pictures(latents, matrix))
+
+
+def _shown(
+    events: "Generator[RunEvent, None, Tensor]", draw: "Callable[[Tensor], Any] | None"
+) -> "Generator[RunEvent, None, Tensor]":
+    """The events, and now and then a picture of how far it is. Returns what they return."""
+    drawn = 0.0
+    while True:
+        try:
+            event = next(events)
+        except StopIteration as end:
+            latents: Tensor = end.value
+            return latents
+        yield event
+        if draw and isinstance(event, SampleStep) and time.monotonic() - drawn >= _PREVIEW_EVERY:
+            assert event.preview is not None  # asked for, since somebody draws
+            drawn = time.monotonic()
+            yield Preview(draw(event.preview))
+
+
 def _finish(session: Session, one: Edit, latents: "Tensor", seconds: float) -> Iterator[RunEvent]:
+    from tav.metrics import psnr
     from tav.video import contact_sheet, write_video
 
     recipe = one.recipe
     (frames,) = yield from session.decoded({f"edit {one.number}": latents})
     source = session.source_frames
     contact_sheet(one.sheet, [(recipe["caption"], source), (recipe["prompt"], frames)])
-    write_text(one.folder / "made.json", json.dumps(_made(session, seconds), indent=1))
+    write_text(one.folder / MADE, json.dumps(_made(session, seconds), indent=1))
+    write_scores(one.folder, {"psnr": psnr(source, frames)})
     with contextlib.ExitStack() as held:
         sound = yield from _sound(session, one, held)
         write_video(one.video, frames, session.clip.fps, recipe, sound)

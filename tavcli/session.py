@@ -50,6 +50,13 @@ class Note:
 
 
 @dataclass(frozen=True)
+class Preview:
+    """What is being rendered, as small pictures (f h w 3) uint8."""
+
+    frames: Any
+
+
+@dataclass(frozen=True)
 class Checked:
     """How well the inversion gives the clip back: PSNR in dB, beside that of the VAE alone, its ceiling."""
 
@@ -58,7 +65,7 @@ class Checked:
     sheet: Path
 
 
-RunEvent = Event | Begin | Note | Checked
+RunEvent = Event | Begin | Note | Preview | Checked
 
 
 class Session:
@@ -79,6 +86,8 @@ class Session:
         self.workspace = workspace
         self.wait = wait
         self.warm = warm or Warm()
+        self.previews = False  # does somebody watch?
+        self.upcoming: tuple[str, ...] = ()  # prompts of later jobs, read while the text encoder is there
         toml = workspace.read() if values is None else values
         parse(WorkspaceSettings, toml, "tav.toml")
         # A relative path means from the workspace, wherever the command is called.
@@ -254,8 +263,9 @@ class Session:
                 with contextlib.suppress(CheckpointError):
                     self._texts[prompt] = read_tensors(place(prompt), "text", context=3)[0]["context"]
         remove_leftovers(self.workspace.cache)
-        new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self._texts]
-        if new:
+        if any(prompt not in self._texts for prompt in prompts):
+            soon = [prompt for prompt in self.upcoming if not place(prompt).is_file()]
+            new = [prompt for prompt in dict.fromkeys([*prompts, *soon]) if prompt not in self._texts]
             yield Note("reading the captions")
             with self.memory():
                 tokenizer, text_encoder = load_text(self.parts, self.device, self.dtype)

@@ -47,6 +47,16 @@ class Workspace:
         return self.folder / "edits"
 
     @property
+    def jobs(self) -> Path:
+        """Queued work that makes no edit."""
+        return self.folder / "jobs"
+
+    @property
+    def trash(self) -> Path:
+        """Deleted edits."""
+        return self.folder / "trash"
+
+    @property
     def locks(self) -> Path:
         return self.folder / ".locks"
 
@@ -100,13 +110,19 @@ def find(start: Path, given: Path | None = None) -> Workspace:
     for folder in (start, *start.parents):
         if (folder / SETTINGS).is_file():
             return Workspace(folder)
-    children = sorted(path.parent for path in start.glob(f"*/{SETTINGS}") if not path.parent.name.startswith(TEMPORARY))
+    children = below(start)
     if len(children) == 1:
-        return Workspace(children[0])
+        return children[0]
     if children:
-        names = ", ".join(folder.name for folder in children)
-        raise SettingsError(f"several workspaces here: {names}", f"choose one: tav -C {children[0].name} ...")
+        names = ", ".join(child.folder.name for child in children)
+        raise SettingsError(f"several workspaces here: {names}", f"choose one: tav -C {children[0].folder.name} ...")
     raise SettingsError("no workspace here", "`tav init CLIP --caption TEXT` makes one; -C FOLDER points to one")
+
+
+def below(start: Path) -> list[Workspace]:
+    """The workspaces in `start`, by name."""
+    folders = (path.parent for path in start.glob(f"*/{SETTINGS}"))
+    return [Workspace(folder) for folder in sorted(folders) if not folder.name.startswith(TEMPORARY)]
 
 
 def refuse_taken(folder: Path) -> None:

@@ -8,7 +8,7 @@ from tav.video.pictures import resized
 from tav.video.probing import ClipInfo, probe
 from tav.video.reading import Clip, read_clip
 from tav.video.recipes import check_recipe, read_recipe
-from tav.video.sheet import contact_sheet
+from tav.video.sheet import contact_sheet, first_picture
 from tav.video.sound import cut_sound, has_sound, in_step
 from tav.video.writing import check_output, write_video
 
@@ -24,6 +24,7 @@ __all__ = [
     "choose_frames",
     "contact_sheet",
     "cut_sound",
+    "first_picture",
     "fit",
     "frame_files",
     "has_sound",

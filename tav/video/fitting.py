@@ -20,6 +20,11 @@ class Rectangle(NamedTuple):
         """This part of every frame: (f, h, w, 3) -> (f, height, width, 3), a view."""
         return frames[:, self.y : self.y + self.height, self.x : self.x + self.width]
 
+    def shrunk(self, factor: int) -> "Rectangle":
+        """The same part of pictures that are `factor` times smaller, at least one pixel of it."""
+        width, height = (max(1, side // factor) for side in (self.width, self.height))
+        return Rectangle(self.x // factor, self.y // factor, width, height)
+
 
 @dataclass(frozen=True)
 class Fit:

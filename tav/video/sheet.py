@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
 from tav.atomic import replacing
 from tav.errors import VideoError
@@ -18,6 +18,8 @@ MARGIN, GAP, ROW_GAP, LABEL_GAP = 20, 4, 22, 8
 FONT_SIZE, LINE_HEIGHT, MOST_LINES = 17, 23, 2
 SYSTEM_FONTS = "NotoSans-Regular.ttf", "DejaVuSans.ttf", "LiberationSans-Regular.ttf", "Arial.ttf", "arial.ttf"
 PAPER, INK = (255, 255, 255), (32, 32, 36)
+# Under this name a sheet says where its first picture is: left, top, right, bottom.
+FIRST = "first picture"
 
 
 def contact_sheet(path: Path, rows: list[tuple[str, NDArray[np.uint8]]], columns: int = 8) -> None:
@@ -32,13 +34,33 @@ def contact_sheet(path: Path, rows: list[tuple[str, NDArray[np.uint8]]], columns
     font = _font("".join(label for label, _ in rows))
     labels = [_wrapped(label, width, font) for label, _ in rows]
     sheet = _assembled(labels, strips, width, font)
+    note = PngImagePlugin.PngInfo()
+    note.add_text(FIRST, " ".join(map(str, _first(len(labels[0]), strips[0], min(columns, len(rows[0][1]))))))
     try:
         with replacing(path) as temporary:
-            sheet.save(temporary, format="PNG", optimize=True)
+            sheet.save(temporary, format="PNG", optimize=True, pnginfo=note)
     except OSError as error:
         raise VideoError(
             f"cannot write {one_line(path)}: {error.strerror or error}", "check the folder's permissions and free space"
         ) from error
+
+
+def first_picture(path: Path) -> Image.Image | None:
+    """The first picture of a contact sheet; None if it is not one, or cannot be read."""
+    try:
+        with Image.open(path) as sheet:
+            left, top, right, bottom = map(int, sheet.info[FIRST].split())
+            box = max(left, 0), max(top, 0), min(right, sheet.width), min(bottom, sheet.height)
+            return sheet.convert("RGB").crop(box)
+    # SyntaxError: so Pillow calls a broken PNG.
+    except (OSError, SyntaxError, Image.DecompressionBombError, KeyError, ValueError):
+        return None
+
+
+def _first(lines: int, strip: Image.Image, pictures: int) -> tuple[int, int, int, int]:
+    """Where the first of so many `pictures` is, under so many `lines` of its label."""
+    top = MARGIN + lines * LINE_HEIGHT + LABEL_GAP
+    return MARGIN, top, MARGIN + (strip.width + GAP) // pictures - GAP, top + strip.height
 
 
 def _font(text: str) -> Font:

@@ -4,9 +4,8 @@ from typing import Annotated, Any
 
 import typer
 
-from tav.errors import SettingsError
 from tavcli import outputs, rendering, runner
-from tavcli.commands.texts import warn_of_cut_text, warn_of_unknown_words
+from tavcli.commands.texts import refuse_odd_texts, warn_of_cut_text, warn_of_unknown_words
 from tavcli.console import Talk, checked, short, size
 from tavcli.edits import Edit
 from tavcli.forecasts import Forecast, Forecaster
@@ -102,7 +101,7 @@ def edit(
     options: Options = context.obj
     talk = Talk(options)
     there = outputs.place(output, scale, prompts)
-    _check_texts(prompts, negative)
+    refuse_odd_texts(prompts, negative)
     sampling = {"negative_prompt": negative, "guidance_scale": guidance, "vary": vary, "seed": seed}
     flags: Layer = {"sample": without_none({**sampling, "inversion": inversion})}
     flags |= {"invert": without_none({"steps": steps}), **options.flags()}
@@ -125,19 +124,6 @@ def edit(
     made.sort(key=lambda one: one.number)
     data = [{"number": one.number, "prompt": one.recipe["prompt"], "video": str(one.video)} for one in made]
     talk.result(data, [short(one.video) for one in made])
-
-
-def _check_texts(prompts: list[str], negative: str | None) -> None:
-    for prompt in prompts:
-        if not prompt.strip():
-            raise SettingsError("an empty prompt", "say what the new video shows")
-    if not all(_is_text(text) for text in (*prompts, negative or "")):
-        raise SettingsError("a prompt is not UTF-8 text", "check the terminal's encoding")
-
-
-def _is_text(argument: str) -> bool:
-    """Bytes that are no UTF-8 come from the command line as lone surrogates."""
-    return not any("\ud800" <= character <= "\udfff" for character in argument)
 
 
 def _open(options: Options, talk: Talk, flags: Layer) -> Session:

@@ -1,6 +1,7 @@
 """What a base does not read or does not know of a text, said before the text is used."""
 
 from tav.bases.parts import BaseParts
+from tav.errors import SettingsError
 from tavcli.console import Talk
 
 
@@ -28,3 +29,17 @@ def warn_of_unknown_words(parts: BaseParts, talk: Talk, texts: list[str], taught
     for word in parts.lexicon.spare_words(text):
         if word not in parts.lexicon.spare_words(taught):
             talk.warn(f'"{word}" is a spare word of the base: it means nothing until something is tuned under it')
+
+
+def refuse_odd_texts(prompts: list[str], negative: str | None) -> None:
+    """Raise SettingsError for prompts that say nothing, or are no text."""
+    for prompt in prompts:
+        if not prompt.strip():
+            raise SettingsError("an empty prompt", "say what the new video shows")
+    if not all(_is_text(text) for text in (*prompts, negative or "")):
+        raise SettingsError("a prompt is not UTF-8 text", "check the terminal's encoding")
+
+
+def _is_text(argument: str) -> bool:
+    """Bytes that are no UTF-8 come from the command line as lone surrogates."""
+    return not any("\ud800" <= character <= "\udfff" for character in argument)

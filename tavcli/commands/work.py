@@ -1,0 +1,48 @@
+"""`tav work`: the worker, in the foreground."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tav.errors import SettingsError, TavError
+from tavcli.console import Talk
+from tavcli.jobs import Ended
+from tavcli.options import Options
+from tavcli.queue import Queue
+from tavcli.recipes import plain
+from tavcli.worker import Worker
+from tavcli.workspace import Workspace, below
+
+
+def work(
+    context: typer.Context,
+    watch: Annotated[bool, typer.Option("--watch", help="Stay, and do what is queued later.")] = False,
+) -> None:
+    """Do what is queued, in this workspace or in all those under this folder. Ctrl-C saves; `tav work` goes on."""
+    options: Options = context.obj
+    talk = Talk(options)
+    workspaces = _workspaces(options)
+    worker = Worker(workspaces, options.flags(), watch, wait=not options.no_wait)
+    if options.dry_run:
+        waiting = [row for workspace in workspaces for row in Queue(workspace).rows() if row.state == "queued"]
+        talk.result([row.name for row in waiting], [f"{row.name}\t{plain(row.summary.title)}" for row in waiting])
+        return
+    ended = [event for event in talk.follow(worker.run()) if isinstance(event, Ended)]
+    failed = [one for one in ended if one.state == "failed"]
+    data = [{"workspace": str(one.workspace.folder), "job": one.name, "state": one.state} for one in ended]
+    talk.result(data)
+    if failed:
+        names = ", ".join(one.name for one in failed)
+        raise TavError(f"failed: {names}", "`tav queue ls` says why, `tav queue retry` does them again")
+
+
+def _workspaces(options: Options) -> list[Workspace]:
+    """That of the call or, where there is a choice, all of them."""
+    try:
+        return [options.workspace()]
+    except SettingsError:
+        found = [] if options.folder else below(Path.cwd())
+        if not found:
+            raise
+        return found

@@ -1,0 +1,189 @@
+"""Jobs on disk: what is to be made, by which settings, and how far it is. The files are the truth, the queue an index.
+
+A job is a folder: an edit's own (`edits/0007-a-cat`, its recipe in edit.toml), or `jobs/0001-tune` for what makes no
+edit. Its `job.json` has the settings as they were when it was queued, and its state; the video alone says "done".
+"""
+
+import shutil
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import tomlkit
+from pydantic import ConfigDict, Field
+
+import tav
+from tav.atomic import remove_leftovers, temporary_sibling, write_text
+from tav.errors import SettingsError
+from tav.formats import FORMAT
+from tav.settings import Settings, parse
+from tavcli.edits import RECIPE, SOON, Edit, folder_for
+from tavcli.fingerprint import key
+from tavcli.locks import locked, somebody_has
+from tavcli.settings import read_json
+from tavcli.workspace import Workspace
+
+JOB = "job.json"
+Kind = Literal["edit", "tune", "invert"]
+State = Literal["queued", "running", "paused", "done", "failed", "cancelled", "interrupted"]
+# States in which a job waits for somebody, or works.
+OPEN: tuple[State, ...] = ("running", "queued", "paused")
+
+
+class Facts(Settings):
+    """What job.json says. `position` orders the queue; `seconds` is the forecast, `took` what it really took;
+    `request` is the key of the Request it came from."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    format: int = Field(default=FORMAT, ge=1, le=FORMAT)
+    kind: Kind
+    state: State
+    position: float = 0.0
+    queued: str = ""
+    settings: dict[str, Any] = Field(default_factory=dict)
+    request: str = ""
+    seconds: float | None = None
+    worker: str = ""
+    device: str = ""
+    began: str = ""
+    took: float | None = None
+    error: str = ""
+    hint: str = ""
+    forecast: str = ""
+
+
+@dataclass(frozen=True)
+class Request:
+    """A job to be: its kind, the settings in force for it (as JSON), of an edit the recipe as far as it is known."""
+
+    kind: Kind
+    settings: dict[str, Any]
+    recipe: dict[str, Any] | None = None
+    seconds: float | None = None
+
+    @property
+    def key(self) -> str:
+        """Equal for requests that would make the same."""
+        return key(self.kind, {"settings": self.settings, "recipe": self.recipe or {}})
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job's folder."""
+
+    workspace: Workspace
+    folder: Path
+
+    @property
+    def id(self) -> str:
+        """Its folder from the workspace: `edits/0007-a-cat`."""
+        return f"{self.folder.parent.name}/{self.folder.name}"
+
+    @property
+    def number(self) -> int:
+        return int(self.folder.name.split("-")[0])
+
+    @property
+    def edit(self) -> Edit | None:
+        """The edit that it makes, if it is one."""
+        return Edit(self.folder) if self.folder.parent == self.workspace.edits else None
+
+    @property
+    def name(self) -> str:
+        """What people call it: an edit by its number, others like `tune-1`."""
+        return str(self.number) if self.edit else f"{self.folder.name.split('-')[-1]}-{self.number}"
+
+    @property
+    def facts(self) -> Facts | None:
+        """None for an edit that was never queued, or when the file is no more what tav wrote."""
+        try:
+            return parse(Facts, read_json(self.folder / JOB), JOB)
+        except SettingsError:
+            return None
+
+    @property
+    def state(self) -> State:
+        """By its files. `running` is what its worker said last: whether that lives, the queue knows."""
+        edit, facts = self.edit, self.facts
+        if edit and edit.done:
+            return "done"
+        if facts is None:
+            busy = edit is not None and somebody_has(self.workspace, f"edit-{self.number:04d}")
+            return "running" if busy else "interrupted"
+        return "interrupted" if edit and facts.state == "done" else facts.state
+
+    def write(self, **changes: Any) -> Facts:
+        """Change what job.json says. An edit that was never queued is so from now on."""
+        facts = self.facts or Facts(kind="edit", state="interrupted")
+        changed = facts.model_copy(update=changes)
+        write_text(self.folder / JOB, changed.model_dump_json(indent=1))
+        return changed
+
+
+@dataclass(frozen=True)
+class Began:
+    """A job is taken."""
+
+    workspace: Workspace
+    name: str
+    title: str
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A job is done, or not: `state` as the queue has it, `message` and `hint` of a failure."""
+
+    workspace: Workspace
+    name: str
+    state: State
+    seconds: float
+    message: str = ""
+    hint: str = ""
+
+
+def folders(workspace: Workspace) -> list[Path]:
+    """Every folder that may be a job's."""
+    return [*workspace.edits.glob("[0-9]*"), *workspace.jobs.glob("[0-9]*")]
+
+
+def create(workspace: Workspace, requests: Iterable[Request], first: float) -> list[Job]:
+    """Write each request into a folder of its own, queued, in this order from position `first` on."""
+    with locked(workspace, "edits", SOON):
+        for parent in (workspace.edits, workspace.jobs):
+            parent.mkdir(exist_ok=True)
+            remove_leftovers(parent)
+        return [_create(workspace, request, first + place) for place, request in enumerate(requests)]
+
+
+def _create(workspace: Workspace, request: Request, position: float) -> Job:
+    recipe = request.recipe
+    if recipe is None:
+        folder = folder_for(workspace.jobs, request.kind, workspace.trash)
+    else:
+        folder = folder_for(workspace.edits, str(recipe["prompt"]), workspace.trash)
+    facts = Facts(
+        kind=request.kind,
+        state="queued",
+        position=position,
+        queued=time.strftime("%Y-%m-%d %H:%M:%S"),
+        settings=request.settings,
+        request=request.key,
+        seconds=request.seconds,
+    )
+    building = temporary_sibling(folder)
+    try:
+        building.mkdir()
+        if recipe is not None:
+            head = {"tav": tav.__version__, "format": FORMAT, "state": "queued"}
+            (building / RECIPE).write_text(tomlkit.dumps(head | recipe), encoding="utf-8")
+        (building / JOB).write_text(facts.model_dump_json(indent=1), encoding="utf-8")
+        building.replace(folder)
+    except OSError as error:
+        error.filename, error.filename2 = str(folder), None  # not the temporary one
+        raise
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    return Job(workspace, folder)

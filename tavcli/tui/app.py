@@ -1,0 +1,124 @@
+"""The Textual application: its theme, its commands, and how it opens, asks, complains and ends."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from textual.actions import ActionParseResult
+from textual.app import App
+from textual.binding import Binding
+from textual.dom import DOMNode
+from textual.screen import Screen
+from textual.worker import WorkerFailed
+
+from tav.errors import TavError
+from tavcli import presence
+from tavcli.presence import Status
+from tavcli.recipes import plain
+from tavcli.tui import crew, look
+from tavcli.tui.aside import aside
+from tavcli.tui.crew import Crew
+from tavcli.tui.palette import Palette, commands
+from tavcli.tui.screens.help import Help
+from tavcli.tui.screens.leaving import STOPS, Leaving
+from tavcli.tui.screens.library import Library
+from tavcli.tui.screens.workspace import WorkspaceScreen
+from tavcli.workspace import Workspace
+
+_LEAVE = "Leave; renders go on or stop, as you answer"
+# Seconds an error stays on the screen.
+_READING_TIME = 10
+
+
+class TavApp(App[None]):
+    """The library of the workspaces under `root`; with a `workspace`, that one on top of it.
+
+    `flags` are those that its workers are given.
+    After it has ended, `failure` is what ended it, if that was a bug, and `stopped` tells whether a signal did.
+    """
+
+    TITLE = "tav"
+    CSS = look.CSS
+    COMMANDS = {Palette}
+    BINDINGS = [
+        Binding("f1", "help", "Help", tooltip="What has the focus, and its keys"),
+        Binding("q", "quit", "Quit", tooltip=_LEAVE),
+        Binding("ctrl+q", "quit", "Quit", tooltip=_LEAVE, show=False, priority=True),
+    ]
+
+    def __init__(self, root: Path, workspace: Workspace | None = None, flags: tuple[str, ...] = ()) -> None:
+        super().__init__()
+        self.root, self.workspace = root, workspace
+        self.failure: BaseException | None = None
+        self.stopped = False
+        self.crew = Crew(flags)
+        self.register_theme(look.THEME)
+        self.theme = look.THEME.name
+
+    def get_default_screen(self) -> Screen[None]:
+        return Library(self.root)
+
+    def on_mount(self) -> None:
+        if self.workspace is not None:
+            self.push_screen(WorkspaceScreen(self.workspace))
+
+    async def may_quit(self) -> bool:
+        """Called before it ends, in a worker: may `ask`. False: it stays."""
+        working = [one for workspace in self.crew.places for one in await aside(presence.workers, workspace) if one.job]
+        if not working:
+            return True
+        what = ", ".join(one.what.split(":")[0] or one.job for one in working)
+        answer = await self.push_screen_wait(Leaving(f"It is at: {what}"))
+        if answer == STOPS:
+            await self.stop_workers(working)
+        return answer is not None
+
+    async def stop_workers(self, working: list[Status]) -> None:
+        """Ask them to save and end."""
+        await aside(crew.stop, working)
+
+    async def action_quit(self) -> None:
+        self.run_worker(self._quit(), group="quit", exclusive=True)
+
+    async def _quit(self) -> None:
+        if await self.may_quit():
+            self.exit()
+
+    def action_help(self) -> None:
+        screen = self.screen
+        self.push_screen(Help(screen.focused or screen, commands(screen)))
+
+    def stop(self) -> None:
+        """A signal asks to end at once."""
+        self.stopped = True
+        self.exit()
+
+    def complain(self, error: TavError | OSError) -> None:
+        """Show an error that a person can mend."""
+        if isinstance(error, TavError):
+            message, hint = error.message, error.hint
+        else:
+            message, hint = f"{error.filename or 'input or output'}: {error.strerror or error}", ""
+        self.notify(plain(hint), title=plain(message), severity="error", timeout=_READING_TIME, markup=False)
+
+    async def run_action(
+        self,
+        action: "str | ActionParseResult",
+        default_namespace: DOMNode | None = None,
+        namespaces: Mapping[str, DOMNode] | None = None,
+    ) -> bool:
+        """Every command passes here, by whatever key, click or palette it was given."""
+        try:
+            return await super().run_action(action, default_namespace, namespaces)
+        except (TavError, OSError) as error:
+            self.complain(error)
+            return True
+
+    def _handle_exception(self, error: Exception) -> None:
+        """Textual's own prints the traceback; here it goes through the one door of errors, after the screen is back."""
+        cause = error.error if isinstance(error, WorkerFailed) else error
+        if isinstance(error, WorkerFailed) and isinstance(cause, TavError | OSError):
+            self.complain(cause)
+            return
+        self.failure = self.failure or cause
+        super()._handle_exception(error)
+        self._exit_renderables.clear()

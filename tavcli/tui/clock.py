@@ -1,0 +1,80 @@
+"""One clock for all players of a screen: each shows the frame of the same moment, so none can run away from another."""
+
+import time
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+
+SPEEDS = 0.25, 0.5, 1.0, 2.0
+# A GIF's times are rounded to 1/100 s, a WebM's to 1/1000 s: a moment so little before a frame means that frame.
+ROUNDING = 0.0055
+
+
+def frame_at(times: Sequence[float], seconds: float) -> int:
+    """The number of the frame that is seen at `seconds`; `times` says when each begins. The first and the last stay."""
+    early = min(ROUNDING, (times[-1] - times[0]) / (4 * len(times)))
+    return max(0, bisect_right(times, seconds + early) - 1)
+
+
+class Clock:
+    """A moment of a clip, in seconds from its first frame, that moves by itself while `playing`, round and round.
+
+    `times` are when frames begin, for counting in frames; behind the last, at `length`, it starts again.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._position, self._since = 0.0, now()
+        self._playing, self._speed = False, 1.0
+        self.times: Sequence[float] = (0.0,)
+        self.length = 0.0
+
+    @property
+    def position(self) -> float:
+        """Seconds, from 0 to less than `length`."""
+        moved = (self._now() - self._since) * self._speed if self._playing else 0.0
+        return (self._position + moved) % self.length if self.length else 0.0
+
+    @property
+    def frame(self) -> int:
+        return frame_at(self.times, self.position)
+
+    @property
+    def playing(self) -> bool:
+        return self._playing
+
+    @playing.setter
+    def playing(self, playing: bool) -> None:
+        self.seek(self.position)
+        self._playing = playing
+
+    @property
+    def speed(self) -> float:
+        return self._speed
+
+    @speed.setter
+    def speed(self, speed: float) -> None:
+        self.seek(self.position)
+        self._speed = speed
+
+    def fit(self, times: Sequence[float], length: float) -> None:
+        """Count in these frames from now on; the moment stays if the new clip has it."""
+        position = self.position
+        self.times, self.length = times, length
+        self.seek(position % length if length else 0.0)
+
+    def seek(self, seconds: float) -> None:
+        self._position, self._since = seconds, self._now()
+
+    def go_to(self, frame: int) -> None:
+        """To the beginning of a frame; counted round and round, so that -1 is the last one."""
+        self.seek(self.times[frame % len(self.times)])
+
+    def step(self, frames: int) -> None:
+        """Stop, and move by so many frames."""
+        self.playing = False
+        self.go_to(self.frame + frames)
+
+    def faster(self, steps: int) -> None:
+        """To the next of SPEEDS, or with a negative number to one before; the slowest and fastest stay."""
+        place = SPEEDS.index(self._speed) + steps
+        self.speed = SPEEDS[min(max(place, 0), len(SPEEDS) - 1)]

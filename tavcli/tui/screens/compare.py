@@ -1,0 +1,136 @@
+"""Source and edits side by side, on one clock: what moves, and what stays, is seen best at the same moment."""
+
+from collections.abc import Iterable, Sequence
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+from textual.widget import Widget
+from textual.widgets import Footer
+
+from tavcli.tui import playback
+from tavcli.tui.clock import Clock
+from tavcli.tui.widgets.pane import Item, Pane
+from tavcli.tui.widgets.panes import Panes
+from tavcli.tui.widgets.player import TICK
+from tavcli.tui.widgets.transport import Transport
+
+MOST = 4
+
+
+def _number(place: int) -> Binding:
+    tooltip = f"Swap the chosen video with number {place}; if one is alone, show number {place} instead"
+    return Binding(str(place), f"number({place})", f"Number {place}", show=False, tooltip=tooltip)
+
+
+class Compare(playback.Playback, Screen[None]):
+    """Up to four videos, the first of which is the source, that show the same moment.
+
+    They go round in the time that the longest edit takes; frames are counted as that edit's.
+    """
+
+    TITLE = "Compare"
+    HELP = "Source and edits at the same moment. Drag one onto another to swap them; click on the bar to go to it."
+    AUTO_FOCUS = "Pane"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *playback.BINDINGS,
+        Binding("enter,f", "alone", "Alone", key_display="⏎", tooltip="Show the chosen video alone, or all again"),
+        Binding("s", "swap", "Swap", tooltip="Swap the chosen video with the next one"),
+        Binding("o", "source", "Source", tooltip="Hide or show the source; in the place of a video that is alone"),
+        Binding("escape", "back", "Back", tooltip="Show all videos again, or go back to the screen before"),
+        *(_number(place) for place in range(1, MOST + 1)),
+    ]
+
+    def __init__(self, items: Sequence[Item]) -> None:
+        super().__init__()
+        self.clock = Clock()
+        self.panes = Panes(items[:MOST], self.clock)
+        self.transport = Transport(self.clock)
+        self._unread = len(self.panes.order)
+        self._taken: Pane | None = None
+        self._edit = self.panes.order[-1]
+
+    def compose(self) -> ComposeResult:
+        yield from self.body()
+        yield Footer()
+
+    def body(self) -> Iterable[Widget]:
+        yield self.panes
+        yield self.transport
+
+    def on_mount(self) -> None:
+        self.set_interval(TICK, self.tick)
+
+    def tick(self) -> None:
+        """All players look at the clock, and are drawn in one go."""
+        for pane in self.panes.order:
+            pane.player.tick()
+        self.transport.tick()
+
+    def on_player_ready(self) -> None:
+        """Count in the frames of the longest edit, and play as soon as all are there."""
+        found = [pane.player.footage for pane in self.panes.edits or self.panes.order]
+        lead = max((footage for footage in found if footage), key=lambda footage: footage.length, default=None)
+        if lead is not None:
+            self.clock.fit(lead.times, lead.length)
+        self.panes.place()
+        self._unread -= 1
+        if not self._unread:
+            self.clock.playing = True
+
+    @property
+    def chosen(self) -> Pane:
+        """The one that keys are meant for."""
+        seen = self.panes.seen
+        return next((pane for pane in seen if pane is self.focused), seen[0])
+
+    def action_alone(self) -> None:
+        self._show_alone(None if self.panes.alone else self.chosen)
+
+    def action_source(self) -> None:
+        """Beside the others it comes and goes; in place of one that is alone, so that the two can be told apart."""
+        panes = self.panes
+        if panes.alone is None:
+            panes.hide_source(not panes.source_hidden)
+        elif panes.alone is panes.source:
+            self._show_alone(self._edit)
+        else:
+            self._edit = panes.alone
+            self._show_alone(panes.source)
+
+    def action_swap(self) -> None:
+        seen = self.panes.seen
+        self.panes.swap(self.chosen, seen[(seen.index(self.chosen) + 1) % len(seen)])
+
+    def action_number(self, place: int) -> None:
+        if place > len(self.panes.order):
+            return
+        pane = self.panes.order[place - 1]
+        if self.panes.alone is None:
+            self.panes.swap(self.chosen, pane)
+        else:
+            self._show_alone(pane)
+
+    def action_back(self) -> None:
+        if self.panes.alone is not None:
+            self._show_alone(None)
+        else:
+            self.dismiss()
+
+    def on_pane_taken(self, event: Pane.Taken) -> None:
+        self._taken = event.pane
+
+    def on_pane_dropped(self, event: Pane.Dropped) -> None:
+        if self._taken is not None:
+            self.panes.swap(self._taken, event.pane)
+        self._taken = None
+
+    def on_pane_opened(self, event: Pane.Opened) -> None:
+        self._show_alone(None if self.panes.alone else event.pane)
+
+    def _show_alone(self, pane: Pane | None) -> None:
+        chosen = pane or self.panes.alone
+        self.panes.show_alone(pane)
+        if chosen is not None:
+            chosen.focus()

@@ -1,0 +1,93 @@
+"""`tav ui --web`: the same application in a browser on this machine; textual-serve runs it once for each open page.
+
+Whoever can talk to the server can do what its user can. So it listens to this machine only, and answers only those who
+have the key in the address that is printed: neither another user of this machine nor a page of another site has it.
+"""
+
+import hmac
+import logging
+import secrets
+import shlex
+import socket
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from tav.errors import SettingsError
+from tavcli.data import templates
+from tavcli.options import Options
+
+try:
+    from aiohttp import web
+    from textual_serve.server import Server
+except ImportError as error:
+    raise SettingsError("tav ui --web needs textual-serve", 'pip install "tav[web]"') from error
+
+HOST = "127.0.0.1"
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def serve(options: Options, port: int, say: Callable[[str], None]) -> None:
+    """Serve until Ctrl-C; `say` is told the address. Raises SettingsError if the port is taken."""
+    _refuse_taken(port)
+    LocalServer(command(options), port, say).serve()
+
+
+def command(options: Options) -> str:
+    """The shell command that runs this very application, by this very Python, for the same workspace."""
+    given = {"-C": options.folder, "--device": options.device, "--precision": options.precision}
+    flags = [str(word) for name, value in given.items() if value is not None for word in (name, value)]
+    # -P: what lies in the folder one is in is no module of ours.
+    start = [sys.executable, "-P", "-c", "from tavcli.start import main; main()"]
+    return shlex.join([*start, *flags, "ui"])
+
+
+def _refuse_taken(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            other = f"choose another one: tav ui --web --port {port + 1 if port < 65535 else 8000}"
+            raise SettingsError(f"port {port} cannot be had: {error.strerror}", other) from None
+
+
+class LocalServer(Server):
+    """textual-serve's, with a page that fetches nothing from elsewhere, talk on stderr, and a key."""
+
+    def __init__(self, command: str, port: int, say: Callable[[str], None]) -> None:
+        super().__init__(command, HOST, port, title="tav", templates_path=templates() / "web")
+        self._say = say
+        self._key = secrets.token_urlsafe(16)
+        self._cookie = f"tav-{port}"
+
+    @property
+    def address(self) -> str:
+        """What to open in the browser."""
+        return f"{self.public_url}/?key={self._key}"
+
+    def initialize_logging(self) -> None:
+        logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+
+    async def on_startup(self, _: web.Application) -> None:
+        self._say(f"open {self.address} in a browser on this machine; Ctrl-C ends it")
+
+    async def _make_app(self) -> web.Application:
+        app = await super()._make_app()
+        app.middlewares.append(self._guard)
+        return app
+
+    @property
+    def _guard(self) -> Any:
+        @web.middleware
+        async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+            # The browser sends the cookie with the page's socket too, and never for a page of another site.
+            given = request.query.get("key") or request.cookies.get(self._cookie, "")
+            if not (hmac.compare_digest(given.encode(), self._key.encode()) or request.path.startswith("/static/")):
+                raise web.HTTPForbidden(text="open the address that `tav ui --web` printed\n")
+            response = await handler(request)
+            if not response.prepared:
+                response.set_cookie(self._cookie, self._key, httponly=True, samesite="Strict")
+            return response
+
+        return guard

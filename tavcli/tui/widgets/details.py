@@ -1,0 +1,55 @@
+"""All that the library knows of one workspace, beside the list, where the terminal is wide enough."""
+
+from textual.app import ComposeResult
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.widgets import Static
+
+from tavcli.recipes import plain
+from tavcli.tui.look import state
+from tavcli.tui.shelf import Entry
+from tavcli.tui.widgets.shelf import edits, stages
+from tavcli.tui.widgets.thumbnail import Thumbnail
+
+
+class Details(VerticalScroll, can_focus=False):
+    """Shows the entry it was given last."""
+
+    DEFAULT_CSS = """
+    Details { width: 1fr; padding: 1 2; border-left: vkey $border-blurred; }
+    Details > Thumbnail { max-height: 20; width: 64; margin-bottom: 1; }
+    Details > #facts { height: auto; }
+    """
+
+    def compose(self) -> ComposeResult:
+        yield Thumbnail()
+        yield Static(id="facts")
+
+    def show(self, entry: Entry | None) -> None:
+        """Show this one, or nothing."""
+        self.query_one(Thumbnail).path = entry.cover if entry is not None else None
+        lines = _lines(entry) if entry is not None else []
+        self.query_one("#facts", Static).update(Content("\n").join(lines))
+
+
+def _lines(entry: Entry) -> list[Content]:
+    if entry.problem:
+        return [Content.styled(f"! {plain(entry.problem)}", "$text-error"), Content(), _fact("folder", entry.folder)]
+    return [
+        Content.styled(plain(entry.caption), "bold"),
+        Content(),
+        _fact("folder", entry.folder),
+        _fact("base", entry.base),
+        Content.assemble(_label("stages"), stages(entry)),
+        Content.assemble(_label("edits"), edits(entry)),
+        Content(),
+        *(Content.assemble(state(word, f"{word:<13}"), plain(prompt)) for word, prompt in entry.latest),
+    ]
+
+
+def _fact(name: str, value: object) -> Content:
+    return Content.assemble(_label(name), plain(str(value)))
+
+
+def _label(name: str) -> Content:
+    return Content.styled(f"{name:<8}", "$foreground-muted")

@@ -1,0 +1,46 @@
+"""The line that one types into to see only some rows. `/` shows it, Escape clears it and hides it again."""
+
+from textual.binding import Binding
+from textual.message import Message
+from textual.widgets import Input
+
+
+def matches(words: str, text: str) -> bool:
+    """Does `text` have all the `words`, whatever their order and case?"""
+    return all(word in text.casefold() for word in words.casefold().split())
+
+
+class Filter(Input):
+    """Posts `Input.Changed` at every key, and `Filter.Left` when one goes back to the rows."""
+
+    HELP = """Filter
+    Only rows that have all the words you type are shown, in any order."""
+    BINDINGS = [
+        Binding("escape", "clear", "Show all", tooltip="Clear the filter and go back to the rows"),
+        Binding("enter,down", "leave", "To the rows", tooltip="Keep the filter and go to the rows"),
+    ]
+    DEFAULT_CSS = """
+    Filter { display: none; height: 3; border: round $border-blurred; background: $background; }
+    Filter:focus { border: round $border; }
+    Filter.-shown { display: block; }
+    """
+
+    class Left(Message):
+        """The rows should have the focus again."""
+
+    def __init__(self) -> None:
+        super().__init__(placeholder="only what has these words")
+        self.border_title = "filter"
+
+    def show(self) -> None:
+        """Show it, ready to type."""
+        self.add_class("-shown")
+        self.focus()
+
+    def action_clear(self) -> None:
+        self.value = ""
+        self.action_leave()
+
+    def action_leave(self) -> None:
+        self.set_class(bool(self.value), "-shown")
+        self.post_message(self.Left())

@@ -1,0 +1,154 @@
+"""A video in half cells, of the colours of its own pixels: what is in a file, or the moving preview of a render."""
+
+from pathlib import Path
+
+from textual.content import Content
+from textual.geometry import Region
+from textual.message import Message
+from textual.strip import Strip
+from textual.widget import Widget
+
+from tav.errors import TavError
+from tav.video.child import one_line
+from tavcli.footage import Footage, Frame, at_rate
+from tavcli.tui.clock import Clock, frame_at
+from tavcli.tui.reading import Reading
+from tavcli.tui.widgets.cells import canvas, coloured, plain
+
+# Of a larger video, so many pixels are read: a terminal of 256 x 80 shows them all, a larger one enlarges them.
+BOX = 256, 160
+# What a cell of a drawn frame takes, and all that are kept: a loop of 24 frames may fill a screen of 200 x 50.
+CELL_BYTES, MOST_BYTES = 96, 24_000_000
+# Seconds between two looks at the clock.
+TICK = 1 / 60
+
+
+class Player(Widget):
+    """Shows the frame that belongs to the moment of its clock, as large as fits; it has no border or padding.
+
+    With a clock given to it, somebody else keeps the clock, and calls `tick`.
+    """
+
+    ALLOW_SELECT = False
+    DEFAULT_CSS = "Player { width: 1fr; height: 1fr; content-align: center middle; color: $foreground-muted; }"
+
+    class Ready(Message):
+        """All of what was opened is there, or cannot be read: then the player has no `footage`, and says why."""
+
+        def __init__(self, player: "Player") -> None:
+            super().__init__()
+            self.player = player
+
+        @property
+        def control(self) -> "Player":
+            return self.player
+
+    class Found(Message, bubble=False):
+        """From the thread that reads to its player: part or all of a video, or why there is none."""
+
+        def __init__(self, reading: Reading, found: Footage | TavError, all_of_it: bool) -> None:
+            super().__init__()
+            self.reading, self.found, self.all_of_it = reading, found, all_of_it
+
+    def __init__(self, clock: Clock | None = None, *, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self.clock = clock or Clock()
+        self.footage: Footage | None = None
+        self.message = ""
+        self.shown = 0
+        self._own_clock = clock is None
+        self._path: Path | None = None
+        self._reading: Reading | None = None
+        self._look: tuple[object, ...] = ()
+        self._drawn: dict[int, list[Strip]] = {}
+
+    def on_mount(self) -> None:
+        if self._own_clock:
+            self.clock.playing = True
+            self.set_interval(TICK, self.tick)
+        self._start_reading()
+
+    def on_unmount(self) -> None:
+        self._stop_reading()
+
+    def open(self, path: Path) -> None:
+        """Show a video or a folder of pictures; `Ready` is posted when it is there. A bad file gives a line of text."""
+        self._stop_reading()
+        self._take(None, f"reading {one_line(path.name)}")
+        self._path = path
+        if self.is_mounted:
+            self._start_reading()
+
+    def show(self, frames: Frame, fps: float) -> None:
+        """Show frames uint8 (f, h, w, 3) instead of a file; the moment stays, so that a preview moves on."""
+        self._stop_reading()
+        self._take(at_rate(frames, fps))
+
+    def say(self, words: str) -> None:
+        """Show a line of text instead of a picture."""
+        self._stop_reading()
+        self._take(None, words)
+
+    def tick(self) -> None:
+        """Show what the clock says now."""
+        if self.footage is None or not self.screen.is_active:
+            return
+        if (frame := self._frame_now()) != self.shown:
+            self.shown = frame
+            self.refresh()
+
+    def _frame_now(self) -> int:
+        return frame_at(self.footage.times, self.clock.position) if self.footage else 0
+
+    def on_player_found(self, event: Found) -> None:
+        if event.reading is not self._reading:
+            return
+        if isinstance(event.found, TavError):
+            self._take(None, one_line(event.found.message))
+        else:
+            self._take(event.found)
+        if event.all_of_it:
+            self.post_message(self.Ready(self))
+
+    def _start_reading(self) -> None:
+        if self._path is not None:
+            self._reading = Reading(self._path, BOX, lambda *found: self.post_message(self.Found(*found)))
+
+    def _stop_reading(self) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
+        self._path = self._reading = None
+
+    def _take(self, footage: Footage | None, message: str = "") -> None:
+        self.footage, self.message = footage, message
+        if footage is not None and self._own_clock:
+            self.clock.fit(footage.times, footage.length)
+        self.shown = self._frame_now()
+        self._drawn.clear()
+        self.refresh()
+
+    def render(self) -> Content:
+        """What is said in the place of a picture."""
+        return Content(self.message)
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """Rows of the frame shown. Textual's own way would make strips of segments of them, one by one."""
+        if self.footage is None:
+            return super().render_lines(crop)
+        rows = self._rows(self.footage.frames[self.shown])[crop.y : crop.bottom]
+        return [row.crop(crop.x, crop.right) for row in rows]
+
+    def _rows(self, frame: Frame) -> list[Strip]:
+        width, height = self.size
+        ground = (0, 0, 0) if self.app.no_color else self.background_colors[1].rgb
+        look = width, height, ground
+        if look != self._look:
+            self._look = look
+            self._drawn.clear()
+        if (rows := self._drawn.get(self.shown)) is None:
+            pixels = canvas(frame, width, height, ground)
+            rows = plain(pixels) if self.app.no_color else coloured(pixels)
+            # What is kept stays. Were it the last ones drawn, a loop too long for them would never meet one again.
+            if (len(self._drawn) + 1) * width * height * CELL_BYTES <= MOST_BYTES:
+                self._drawn[self.shown] = rows
+        return rows
