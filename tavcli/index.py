@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from tavcli.jobs import Job, State
 from tavcli.summaries import Summary, summary
@@ -24,6 +24,7 @@ CREATE TABLE jobs (
   position REAL NOT NULL, worker TEXT NOT NULL, summary TEXT NOT NULL, stamp TEXT NOT NULL
 ) WITHOUT ROWID
 """
+_COLUMNS = "id, number, kind, state, position, worker, summary, stamp"
 _CLAIM = """
 UPDATE jobs SET state = 'running', worker = ? WHERE id = (
   SELECT id FROM jobs WHERE state = 'queued' ORDER BY position, number LIMIT 1
@@ -55,7 +56,7 @@ class Index:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = _with_schema(connection)
-        read = map(_read, connection.execute("SELECT * FROM jobs"))
+        read = map(_read, connection.execute(f"SELECT {_COLUMNS} FROM jobs"))
         self._rows: dict[str, tuple[str, Row]] = {row.id: (stamp, row) for stamp, row in read}
 
     def refresh(self, there: dict[str, tuple[str, Job]]) -> list[Row]:
@@ -76,7 +77,7 @@ class Index:
         position, worker = (facts.position, facts.worker) if facts else (0.0, "")
         row = Row(job.id, job.number, job.kind, state, position, worker, summary(job))
         values = (row.id, row.number, row.kind, state, position, worker, json.dumps(row.summary.as_json()), stamp)
-        self._connection.execute("INSERT OR REPLACE INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
+        self._connection.execute(f"INSERT OR REPLACE INTO jobs ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
         self._rows[row.id] = (stamp, row)
         return row
 
@@ -156,4 +157,6 @@ def _version(connection: sqlite3.Connection) -> int:
 def _read(values: tuple[Any, ...]) -> tuple[str, Row]:
     """A row and its stamp. Raises ValueError, TypeError, LookupError or AttributeError for what tav did not write."""
     id_, number, kind, state, position, worker, found, stamp = values
+    if state not in get_args(State):
+        raise ValueError(state)
     return str(stamp), Row(id_, number, kind, state, position, worker, Summary.of(json.loads(found)))

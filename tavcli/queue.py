@@ -42,8 +42,8 @@ class Queue:
         except sqlite3.Error:  # a disk that is full, or may only be read
             with in_memory() as index:
                 rows = self._refreshed(index)
-        # Shown as what it is; whoever changes the queue next writes it down.
-        return sorted((replace(row, state="interrupted") if self._is_dead(row) else row for row in rows), key=_place)
+        # What the dead were at is shown as what it is; whoever changes the queue next writes it down.
+        return sorted((_buried(row) if self._is_dead(row) else row for row in rows), key=_place)
 
     def find(self, name: str) -> Row:
         """A job by what people call it, or its folder's name. Raises SettingsError."""
@@ -214,6 +214,10 @@ class Queue:
         except sqlite3.Error as error:
             hint = "check the free space; the queue can be deleted, it is made again from the jobs' folders"
             raise TavError(f"{self._path}: {error}", hint) from None
+
+
+def _buried(row: Row) -> Row:
+    return replace(row, state="interrupted", worker="")
 
 
 def _named(rows: list[Row], name: str) -> Row:
