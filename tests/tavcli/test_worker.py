@@ -1,18 +1,9 @@
 """The worker: its edits are those of `tav edit`, a job that fails stops nothing, and it gives back what it was at."""
 
-import json
-import os
-import shutil
-import signal
-import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from tavcli import presence
 from tavcli.queue import Queue
 from tavcli.workspace import Workspace
 
