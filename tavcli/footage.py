@@ -97,6 +97,10 @@ def _read_video(path: Path, box: Size, most_bytes: int, wanted: Callable[[], boo
     with TemporaryDirectory(prefix="tav-") as folder:
         rows = Path(folder) / "rows"
         decoded = list(_decoded(path, _arguments(path, seen, size, most, rows), size, wanted))
+        if not decoded:
+            raise VideoError(
+                f"{one_line(path)} has no picture that can be shown", "see whether another player shows it"
+            )
         times, length = _times(rows.read_text(), len(decoded))
     return Footage(np.stack(decoded), times, length, whole=len(decoded) < most)
 

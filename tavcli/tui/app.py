@@ -25,6 +25,7 @@ from tavcli.tui.screens.workspace import WorkspaceScreen
 from tavcli.workspace import Workspace
 
 _LEAVE = "Leave; renders go on or stop, as you answer"
+_QUITTING = "quitting"
 # Seconds an error stays on the screen.
 _READING_TIME = 10
 
@@ -77,7 +78,8 @@ class TavApp(App[None]):
         await aside(crew.stop, working)
 
     async def action_quit(self) -> None:
-        self.run_worker(self._quit(), group="quit", exclusive=True)
+        if not any(worker.group == _QUITTING for worker in self.workers):  # it was asked already
+            self.run_worker(self._quit(), group=_QUITTING)
 
     async def _quit(self) -> None:
         if await self.may_quit():

@@ -28,6 +28,16 @@ if TYPE_CHECKING:
     from tavcli.tui.app import TavApp
 
 TUNE, CARRY = "tune", "carry"
+# Cells that they are wide.
+_COLUMNS = {"": 1, "name": 24, "size": 9, "place": 15, "folder": 90}
+
+
+class BaseTable(DataTable[Content]):
+    """Enter, or a second click, chooses."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "select_cursor", "Choose", key_display="⏎", tooltip="Choose this base for the workspace")
+    ]
 
 
 class Bases(TavScreen):
@@ -38,14 +48,13 @@ class Bases(TavScreen):
     HELP = """Bases
     The text-to-image models that have a name here. Enter chooses one for the workspace, after saying which stages
     become stale and what each way to go on costs: tuning again, or carrying over what was tuned."""
-    AUTO_FOCUS = "DataTable"
+    AUTO_FOCUS = "BaseTable"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "choose", "Choose", tooltip="Choose this base for the workspace", key_display="⏎"),
         Binding("a", "add", "Add", tooltip="Give a base folder, or a checkpoint of one file, a name here"),
-        Binding("delete,d", "remove", "Remove", tooltip="Take the base out of your list"),
+        Binding("d,delete", "remove", "Remove", key_display="d", tooltip="Take the base out of your list"),
     ]
     DEFAULT_CSS = """
-    Bases DataTable { height: 1fr; background: $background; }
+    Bases BaseTable { height: 1fr; background: $background; }
     Bases #note { padding: 0 1; height: auto; color: $foreground-muted; }
     """
 
@@ -55,13 +64,13 @@ class Bases(TavScreen):
         self.known: list[KnownBase] = []
 
     def body(self) -> Iterable[Widget]:
-        yield DataTable(cursor_type="row", zebra_stripes=False)
+        yield BaseTable(cursor_type="row")
         yield Static(id="note")
 
     def on_mount(self) -> None:
-        table = self.query_one(DataTable)
-        for column in ("", "name", "size", "place", "folder"):
-            table.add_column(column)
+        table = self.query_one(BaseTable)
+        for column, width in _COLUMNS.items():
+            table.add_column(column, width=width)
         self.fill()
 
     @property
@@ -73,7 +82,7 @@ class Bases(TavScreen):
     async def fill(self) -> None:
         """Read the list again."""
         self.known = await aside(lambda: list(known_bases()))
-        present, table = self.present, self.query_one(DataTable)
+        present, table = self.present, self.query_one(BaseTable)
         at = table.cursor_row
         table.clear()
         for base in self.known:
@@ -88,7 +97,7 @@ class Bases(TavScreen):
 
     def chosen(self) -> KnownBase:
         """The base that keys are meant for. Raises SettingsError where there is none."""
-        at = self.query_one(DataTable).cursor_row
+        at = self.query_one(BaseTable).cursor_row
         if not 0 <= at < len(self.known):
             raise SettingsError("there is no base", "a adds one")
         return self.known[at]

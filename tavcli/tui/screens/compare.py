@@ -1,16 +1,13 @@
 """Source and edits side by side, on one clock: what moves, and what stays, is seen best at the same moment."""
 
 from collections.abc import Iterable, Sequence
-from typing import ClassVar
 
-from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
-from textual.screen import Screen
+from textual.binding import Binding
 from textual.widget import Widget
-from textual.widgets import Footer
 
 from tavcli.tui import playback
 from tavcli.tui.clock import Clock
+from tavcli.tui.screens.screen import TavScreen
 from tavcli.tui.widgets.pane import Item, Pane
 from tavcli.tui.widgets.panes import Panes
 from tavcli.tui.widgets.player import TICK
@@ -24,16 +21,18 @@ def _number(place: int) -> Binding:
     return Binding(str(place), f"number({place})", f"Number {place}", show=False, tooltip=tooltip)
 
 
-class Compare(playback.Playback, Screen[None]):
+class Compare(playback.Playback, TavScreen):
     """Up to four videos, the first of which is the source, that show the same moment.
 
     They go round in the time that the longest edit takes; frames are counted as that edit's.
     """
 
     TITLE = "Compare"
-    HELP = "Source and edits at the same moment. Drag one onto another to swap them; click on the bar to go to it."
+    HELP = """Compare
+    The source and its edits, all at the same moment. A click chooses one, a double click shows it alone; drag one onto
+    another to swap the two. Click or drag on the bar to go to a frame."""
     AUTO_FOCUS = "Pane"
-    BINDINGS: ClassVar[list[BindingType]] = [
+    BINDINGS = [
         *playback.BINDINGS,
         Binding("enter,f", "alone", "Alone", key_display="⏎", tooltip="Show the chosen video alone, or all again"),
         Binding("s", "swap", "Swap", tooltip="Swap the chosen video with the next one"),
@@ -50,10 +49,6 @@ class Compare(playback.Playback, Screen[None]):
         self._unread = len(self.panes.order)
         self._taken: Pane | None = None
         self._edit = self.panes.order[-1]
-
-    def compose(self) -> ComposeResult:
-        yield from self.body()
-        yield Footer()
 
     def body(self) -> Iterable[Widget]:
         yield self.panes

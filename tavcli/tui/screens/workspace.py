@@ -65,12 +65,13 @@ class WorkspaceScreen(TavScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("n", "new", "New", tooltip="Write prompts, and queue an edit for each"),
         Binding("v", "vary", "Vary", tooltip="Queue the chosen edit again with other prompts, seeds or settings"),
-        Binding("x", "mark", "Mark", tooltip="Mark the chosen edit for comparing; up to three"),
-        Binding("c", "compare", "Compare", tooltip="Play the clip and the marked edits side by side"),
         Binding("s", "star", "Star", tooltip="Give the chosen edit a star, or take it away"),
         Binding("slash", "filter", "Filter", key_display="/", tooltip="Show only what has some words, #tags or states"),
         Binding("p", "pause", "Pause", tooltip="Pause the chosen job, or go on with it"),
-        Binding("delete,d", "delete", "Delete", tooltip="Cancel what runs; move an edit or a job to the trash"),
+        Binding("d,delete", "delete", "Delete", key_display="d", tooltip="Stop what runs; move the rest to the trash"),
+        Binding("b", "bases", "Bases", tooltip="Choose another base for this workspace; add and remove bases"),
+        Binding("x", "mark", "Mark", show=False, tooltip="Mark the chosen edit for comparing; up to three"),
+        Binding("c", "compare", "Compare", show=False, tooltip="Play the clip and the marked edits side by side"),
         Binding("u", "undo", "Undo", show=False, tooltip="Bring back what was deleted last"),
         Binding("r", "retry", "Retry", show=False, tooltip="Queue again what failed, was cancelled or interrupted"),
         Binding("P", "pause_all", "Pause all", show=False, tooltip="Pause the queue and free the memory, or go on"),
@@ -78,7 +79,6 @@ class WorkspaceScreen(TavScreen):
         Binding("shift+down,J", "move(1)", "Later", show=False, tooltip="Move the chosen job down in the queue"),
         Binding("t", "tags", "Tags", show=False, tooltip="Write tags for the chosen edit"),
         Binding("o", "sort", "Sort", show=False, tooltip="Order by queue and date, by score, or stars first"),
-        Binding("b", "bases", "Bases", tooltip="Choose another base for this workspace; add and remove bases"),
         Binding("y", "copy", "Copy", show=False, tooltip="Copy the command line that makes this edit again"),
         Binding("e", "external", "Open", show=False, tooltip="Open the edit's video in the desktop's player"),
         Binding("T", "queue_stage('tune')", "Tune", show=False, tooltip="Queue the tuning of this clip"),
@@ -116,7 +116,7 @@ class WorkspaceScreen(TavScreen):
                 yield Player(id="source")
                 yield Static(id="caption")
                 yield Player(id="edit")
-                yield Static(id="about")
+                yield Static(id="chosen")
             with Vertical():
                 yield JobList()
                 yield Static(_EMPTY, id="empty")
@@ -211,7 +211,7 @@ class WorkspaceScreen(TavScreen):
         if shown == self._shown:
             return
         self._shown = shown
-        player, about = self.query_one("#edit", Player), self.query_one("#about", Static)
+        player, about = self.query_one("#edit", Player), self.query_one("#chosen", Static)
         about.update(_about(row) if row else Content())
         if row is not None and row.state == "done" and row.kind == "edit":
             player.open(self._edit_of(row).video)

@@ -34,7 +34,7 @@ class JobList(ScrollView, can_focus=True):
         Binding("pagedown", "page(1)", "Page down", show=False),
         Binding("home", "choose_end(0)", "First", show=False),
         Binding("end", "choose_end(-1)", "Last", show=False),
-        Binding("enter", "open", "Compare", tooltip="Play the clip and the chosen edit side by side", key_display="⏎"),
+        Binding("enter", "open", "Play", tooltip="Play the clip and the chosen edit side by side", key_display="⏎"),
     ]
     COMPONENT_CLASSES = {"jobs--row", "jobs--chosen", "jobs--blurred"}
     DEFAULT_CSS = """
@@ -82,6 +82,8 @@ class JobList(ScrollView, can_focus=True):
         """Show these; the chosen one stays chosen, wherever it is now."""
         before = self.chosen
         places = {row.id: place for place, row in enumerate(rows)}
+        if rows != self.rows:
+            self._strips.clear()
         self.rows, self.live = rows, live
         self._at = places.get(before.id, min(self._at, max(0, len(rows) - 1))) if before else 0
         self._measure()
@@ -169,7 +171,8 @@ class JobList(ScrollView, can_focus=True):
         if place == self._at:
             look = "jobs--chosen" if self.has_focus else "jobs--blurred"
         live, marked, picture = self.live.get(row.id, ""), row.id in self.marked, self.pictures.get(row.id)
-        key = (row, look, live, marked, id(picture), self.size.width, self.tall)
+        # A row that has changed is another object.
+        key = (id(row), look, live, marked, id(picture), self.size.width, self.tall)
         if key not in self._strips:
             if len(self._strips) > 500:
                 self._strips.clear()

@@ -27,8 +27,6 @@ class Item:
 class Pane(Vertical, can_focus=True):
     """Says by messages what the mouse does to it."""
 
-    TITLE = "Video"
-    HELP = "A video to compare. Enter or a double click shows it alone; drag it onto another to swap the two."
     DEFAULT_CSS = """
     Pane { align: center middle; }
     Pane > Static { height: 1; text-align: center; text-wrap: nowrap; text-overflow: ellipsis; }
@@ -71,7 +69,9 @@ class Pane(Vertical, can_focus=True):
 
     def number(self, place: int) -> None:
         """Say the label behind the number of its place, by which keys call it."""
-        self.label.update(Content(f" {place}  {one_line(self.item.label)} "))
+        label = one_line(self.item.label)
+        self.label.update(Content(f" {place}  {label} "))
+        self.label.tooltip = Content(label)
 
     def on_mouse_down(self) -> None:
         self.post_message(self.Taken(self))

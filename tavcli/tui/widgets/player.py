@@ -1,7 +1,9 @@
 """A video in half cells, of the colours of its own pixels: what is in a file, or the moving preview of a render."""
 
 from pathlib import Path
+from threading import Event
 
+from textual import work
 from textual.content import Content
 from textual.geometry import Region
 from textual.message import Message
@@ -10,9 +12,9 @@ from textual.widget import Widget
 
 from tav.errors import TavError
 from tav.video.child import one_line
-from tavcli.footage import Footage, Frame, at_rate
+from tavcli.footage import Footage, Frame, at_rate, read_footage, read_still
+from tavcli.tui.aside import aside
 from tavcli.tui.clock import Clock, frame_at
-from tavcli.tui.reading import Reading
 from tavcli.tui.widgets.cells import canvas, coloured, plain
 
 # Of a larger video, so many pixels are read: a terminal of 256 x 80 shows them all, a larger one enlarges them.
@@ -43,13 +45,6 @@ class Player(Widget):
         def control(self) -> "Player":
             return self.player
 
-    class Found(Message, bubble=False):
-        """From the thread that reads to its player: part or all of a video, or why there is none."""
-
-        def __init__(self, reading: Reading, found: Footage | TavError, all_of_it: bool) -> None:
-            super().__init__()
-            self.reading, self.found, self.all_of_it = reading, found, all_of_it
-
     def __init__(self, clock: Clock | None = None, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self.clock = clock or Clock()
@@ -58,7 +53,6 @@ class Player(Widget):
         self.shown = 0
         self._own_clock = clock is None
         self._path: Path | None = None
-        self._reading: Reading | None = None
         self._look: tuple[object, ...] = ()
         self._drawn: dict[int, list[Strip]] = {}
 
@@ -66,27 +60,26 @@ class Player(Widget):
         if self._own_clock:
             self.clock.playing = True
             self.set_interval(TICK, self.tick)
-        self._start_reading()
-
-    def on_unmount(self) -> None:
-        self._stop_reading()
+        if self._path is not None:
+            self._read(self._path)
 
     def open(self, path: Path) -> None:
         """Show a video or a folder of pictures; `Ready` is posted when it is there. A bad file gives a line of text."""
-        self._stop_reading()
-        self._take(None, f"reading {one_line(path.name)}")
         self._path = path
+        self._take(None, f"reading {one_line(path.name)}")
         if self.is_mounted:
-            self._start_reading()
+            self._read(path)
 
     def show(self, frames: Frame, fps: float) -> None:
         """Show frames uint8 (f, h, w, 3) instead of a file; the moment stays, so that a preview moves on."""
-        self._stop_reading()
+        self._path = None
+        self.workers.cancel_node(self)
         self._take(at_rate(frames, fps))
 
     def say(self, words: str) -> None:
         """Show a line of text instead of a picture."""
-        self._stop_reading()
+        self._path = None
+        self.workers.cancel_node(self)
         self._take(None, words)
 
     def tick(self) -> None:
@@ -100,24 +93,18 @@ class Player(Widget):
     def _frame_now(self) -> int:
         return frame_at(self.footage.times, self.clock.position) if self.footage else 0
 
-    def on_player_found(self, event: Found) -> None:
-        if event.reading is not self._reading:
-            return
-        if isinstance(event.found, TavError):
-            self._take(None, one_line(event.found.message))
-        else:
-            self._take(event.found)
-        if event.all_of_it:
-            self.post_message(self.Ready(self))
-
-    def _start_reading(self) -> None:
-        if self._path is not None:
-            self._reading = Reading(self._path, BOX, lambda *found: self.post_message(self.Found(*found)))
-
-    def _stop_reading(self) -> None:
-        if self._reading is not None:
-            self._reading.cancel()
-        self._path = self._reading = None
+    @work(exclusive=True)
+    async def _read(self, path: Path) -> None:
+        """The first frame at once, then all. If the widget goes, or another file is opened, ffmpeg ends."""
+        ended = Event()
+        try:
+            self._take(await aside(read_still, path, BOX))
+            self._take(await aside(read_footage, path, BOX, lambda: not ended.is_set()))
+        except (TavError, OSError) as error:
+            self._take(None, one_line(error))
+        finally:
+            ended.set()
+        self.post_message(self.Ready(self))
 
     def _take(self, footage: Footage | None, message: str = "") -> None:
         self.footage, self.message = footage, message
