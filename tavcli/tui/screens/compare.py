@@ -34,7 +34,7 @@ class Compare(playback.Playback, TavScreen):
     AUTO_FOCUS = "Pane"
     BINDINGS = [
         *playback.BINDINGS,
-        Binding("enter,f", "alone", "Alone", key_display="⏎", tooltip="Show the chosen video alone, or all again"),
+        Binding("enter,f", "alone", "Alone", tooltip="Show the chosen video alone, or all again"),
         Binding("s", "swap", "Swap", tooltip="Swap the chosen video with the next one"),
         Binding("o", "source", "Source", tooltip="Hide or show the source; in the place of a video that is alone"),
         Binding("escape", "back", "Back", tooltip="Show all videos again, or go back to the screen before"),

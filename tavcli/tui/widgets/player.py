@@ -101,7 +101,7 @@ class Player(Widget):
             self._take(await aside(read_still, path, BOX))
             self._take(await aside(read_footage, path, BOX, lambda: not ended.is_set()))
         except (TavError, OSError) as error:
-            self._take(None, one_line(error))
+            self._take(None, one_line(error).replace(one_line(path), one_line(path.name)))
         finally:
             ended.set()
         self.post_message(self.Ready(self))
