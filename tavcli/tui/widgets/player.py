@@ -29,7 +29,7 @@ TICK = 1 / 60
 class Player(Widget):
     """Shows the frame that belongs to the moment of its clock, as large as fits; it has no border or padding.
 
-    With a clock given to it, somebody else keeps the clock, and calls `tick`.
+    With a clock given to it, somebody else keeps the clock, and calls `tick` or `show_moment`.
     """
 
     ALLOW_SELECT = False
@@ -84,14 +84,15 @@ class Player(Widget):
 
     def tick(self) -> None:
         """Show what the clock says now."""
+        self.show_moment(self.clock.position)
+
+    def show_moment(self, seconds: float) -> None:
+        """For several players: each reading of the clock is another moment, so whoever keeps it reads it once for all."""
         if self.footage is None or not self.screen.is_active:
             return
-        if (frame := self._frame_now()) != self.shown:
+        if (frame := frame_at(self.footage.times, seconds)) != self.shown:
             self.shown = frame
             self.refresh()
-
-    def _frame_now(self) -> int:
-        return frame_at(self.footage.times, self.clock.position) if self.footage else 0
 
     @work(exclusive=True)
     async def _read(self, path: Path, start: float) -> None:
@@ -114,7 +115,7 @@ class Player(Widget):
         self.footage, self.message = footage, message
         if footage is not None and self._own_clock:
             self.clock.fit(footage.times, footage.length)
-        self.shown = self._frame_now()
+        self.shown = frame_at(footage.times, self.clock.position) if footage else 0
         self._drawn.clear()
         self.refresh()
 
