@@ -25,7 +25,7 @@ PARTIAL = "partial.safetensors"
 QUEUED = {"state": "queued"}
 # Seconds within which who claims or gives up an edit is done with it.
 SOON = 30
-NUMBERED = re.compile(r"([0-9]+)(?:-|$)")
+NUMBERED = re.compile(r"([0-9]{1,18})(?:-|$)")
 # What lies in the trash says first where it came from.
 _FROM = re.compile(r"^(edits|jobs)-")
 

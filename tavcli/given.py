@@ -50,12 +50,12 @@ def note_origin(stage: Stage, base: str) -> None:
 
 
 def carried_from(stage: Stage) -> str | None:
-    """That name, where it is known."""
+    """That name, where it is known and does nothing to a screen."""
     try:
         name = read_json(stage.folder / FROM).get("base")
     except SettingsError:
         return None
-    return name if isinstance(name, str) else None
+    return name if isinstance(name, str) and name.isprintable() else None
 
 
 def source_of(parent: Path, carried: str) -> Path | None:

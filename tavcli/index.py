@@ -7,10 +7,10 @@ again. So it may be deleted, damaged or old; where it cannot be written it is ke
 import json
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from tavcli.jobs import Job, State
 from tavcli.summaries import Summary, summary
@@ -24,12 +24,8 @@ CREATE TABLE jobs (
   position REAL NOT NULL, worker TEXT NOT NULL, summary TEXT NOT NULL, stamp TEXT NOT NULL
 ) WITHOUT ROWID
 """
-_CLAIM = """
-UPDATE jobs SET state = 'running', worker = ? WHERE id = (
-  SELECT id FROM jobs WHERE state = 'queued' ORDER BY position, number LIMIT 1
-) AND state = 'queued' RETURNING id
-"""
-_WAIT = 30  # seconds for another process that writes it
+_COLUMNS = "id, number, kind, state, position, worker, summary, stamp"
+_WAIT = 5  # seconds for another process that writes it
 
 
 @dataclass(frozen=True)
@@ -51,18 +47,17 @@ class Row:
 
 
 class Index:
-    """The rows of one index, opened for one piece of work. Raises sqlite3.Error, ValueError for what is none."""
+    """The rows as they were last written down, for one piece of work."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = _with_schema(connection)
-        read = map(_read, connection.execute("SELECT * FROM jobs"))
-        self._rows: dict[str, tuple[str, Row]] = {row.id: (stamp, row) for stamp, row in read}
+    def __init__(self, rows: dict[str, tuple[str, Row]]) -> None:
+        self._rows = rows
+        self.changed: dict[str, tuple[str, Row] | None] = {}  # by id; None for what is gone
 
     def refresh(self, there: dict[str, tuple[str, Job]]) -> list[Row]:
         """The rows of the jobs that are there, by id with the stamps of their files, in no order."""
         for gone in self._rows.keys() - there.keys():
-            self._connection.execute("DELETE FROM jobs WHERE id = ?", (gone,))
             del self._rows[gone]
+            self.changed[gone] = None
         return [self._looked_at(stamp, job) for stamp, job in there.values()]
 
     def _looked_at(self, stamp: str, job: Job) -> Row:
@@ -75,70 +70,48 @@ class Index:
         facts, state = job.facts, job.state
         position, worker = (facts.position, facts.worker) if facts else (0.0, "")
         row = Row(job.id, job.number, job.kind, state, position, worker, summary(job))
-        values = (row.id, row.number, row.kind, state, position, worker, json.dumps(row.summary.as_json()), stamp)
-        self._connection.execute("INSERT OR REPLACE INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
-        self._rows[row.id] = (stamp, row)
+        self._rows[job.id] = self.changed[job.id] = (stamp, row)
         return row
-
-    def claim(self, worker: str) -> str | None:
-        """The id of the first job that is queued, now this worker's."""
-        found = self._connection.execute(_CLAIM, (worker,)).fetchone()
-        return str(found[0]) if found else None
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[Index]:
-    """The index at `path`, made anew if it is none, in memory where nothing can be written. Raises sqlite3.Error."""
-    connection, index = _opened(path)
-    try:
-        with connection:
+    """The index at `path`, empty if it is none. What cannot be written into it is found again the next time."""
+    with closing(sqlite3.connect(":memory:")) as nothing:
+        connection, rows = _tried(path) or _tried(path, anew=True) or (nothing, {})
+        index = Index(rows)
+        try:
             yield index
-    finally:
-        connection.close()
+        finally:
+            with closing(connection), suppress(sqlite3.Error):
+                _write(connection, index)
 
 
-@contextmanager
-def in_memory() -> Iterator[Index]:
-    """An empty one, of which nothing is kept."""
-    connection = sqlite3.connect(":memory:")
+def _tried(path: Path, anew: bool = False) -> tuple[sqlite3.Connection, dict[str, tuple[str, Row]]] | None:
+    """The rows of the file at `path`, or of a new one in its place; None if it is none, or none can be made."""
+    connection = None
     try:
-        yield Index(connection)
-    finally:
-        connection.close()
+        if anew:
+            _remove(path)
+        # A rollback journal: workspaces may lie on a network file system.
+        connection = sqlite3.connect(path, timeout=_WAIT, isolation_level="IMMEDIATE")
+        _make_table(connection)
+        found = map(_read, connection.execute(f"SELECT {_COLUMNS} FROM jobs"))
+        return connection, {row.id: (stamp, row) for stamp, row in found}
+    except (sqlite3.Error, OSError, ValueError, TypeError, LookupError, AttributeError):
+        if connection is not None:
+            connection.close()
+        return None
 
 
-def _opened(path: Path) -> tuple[sqlite3.Connection, Index]:
-    try:
-        return _tried(path)
-    except sqlite3.OperationalError as error:
-        if "locked" in str(error):
-            raise
-    except (sqlite3.Error, ValueError, TypeError, LookupError, AttributeError, OverflowError):
-        pass
-    try:
-        remove(path)
-        return _tried(path)
-    except (sqlite3.Error, OSError):
-        return _tried(":memory:")
-
-
-def _tried(path: Path | str) -> tuple[sqlite3.Connection, Index]:
-    # A rollback journal: workspaces may lie on a network file system.
-    connection = sqlite3.connect(path, timeout=_WAIT, isolation_level="IMMEDIATE")
-    try:
-        return connection, Index(connection)
-    except BaseException:
-        connection.close()
-        raise
-
-
-def remove(path: Path) -> None:
+def _remove(path: Path) -> None:
     """Together with its journal, which belongs to no other index."""
     path.unlink(missing_ok=True)
     path.with_name(f"{path.name}-journal").unlink(missing_ok=True)
 
 
-def _with_schema(connection: sqlite3.Connection) -> sqlite3.Connection:
+def _make_table(connection: sqlite3.Connection) -> None:
+    """Where it is not there, or of another version."""
     if _version(connection) != _VERSION:
         connection.execute("BEGIN IMMEDIATE")
         if _version(connection) != _VERSION:  # nobody was quicker
@@ -146,7 +119,6 @@ def _with_schema(connection: sqlite3.Connection) -> sqlite3.Connection:
             connection.execute(_SCHEMA)
             connection.execute(f"PRAGMA user_version = {_VERSION}")
         connection.commit()
-    return connection
 
 
 def _version(connection: sqlite3.Connection) -> int:
@@ -156,4 +128,17 @@ def _version(connection: sqlite3.Connection) -> int:
 def _read(values: tuple[Any, ...]) -> tuple[str, Row]:
     """A row and its stamp. Raises ValueError, TypeError, LookupError or AttributeError for what tav did not write."""
     id_, number, kind, state, position, worker, found, stamp = values
+    if state not in get_args(State):
+        raise ValueError(state)
     return str(stamp), Row(id_, number, kind, state, position, worker, Summary.of(json.loads(found)))
+
+
+def _write(connection: sqlite3.Connection, index: Index) -> None:
+    with connection:
+        for id_, change in index.changed.items():
+            connection.execute("DELETE FROM jobs WHERE id = ?", (id_,))
+            if change is not None:
+                stamp, row = change
+                found = json.dumps(row.summary.as_json())
+                values = (id_, row.number, row.kind, row.state, row.position, row.worker, found, stamp)
+                connection.execute(f"INSERT INTO jobs ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)

@@ -4,7 +4,6 @@ A job is a folder: an edit's own (`edits/0007-a-cat`, its recipe in edit.toml), 
 edit. Its `job.json` has the settings as they were when it was queued, and its state; the video alone says "done".
 """
 
-import re
 import shutil
 import time
 from collections.abc import Iterable
@@ -21,7 +20,7 @@ from tav.atomic import remove_leftovers, temporary_sibling, write_text
 from tav.errors import SettingsError
 from tav.formats import FORMAT
 from tav.settings import Settings, parse
-from tavcli.edits import QUEUED, RECIPE, SOON, Edit, folder_name, free_number
+from tavcli.edits import NUMBERED, QUEUED, RECIPE, SOON, Edit, folder_name, free_number
 from tavcli.fingerprint import key
 from tavcli.locks import locked, somebody_has
 from tavcli.settings import read_json
@@ -32,7 +31,6 @@ Kind = Literal["edit", "tune", "invert"]
 State = Literal["queued", "running", "paused", "done", "failed", "cancelled", "interrupted"]
 # States in which a job waits for somebody, or works.
 OPEN: tuple[State, ...] = ("running", "queued", "paused")
-_NUMBERED = re.compile(r"[0-9]{1,18}(-|$)")
 
 
 class Facts(Settings):
@@ -170,7 +168,7 @@ class Ended:
 def stamped(workspace: Workspace) -> dict[str, tuple[str, Job]]:
     """Every job by its id, with its stamp."""
     places = (path for parent in (workspace.edits, workspace.jobs) for path in _entries(parent))
-    found = (Job(workspace, path) for path in places if _NUMBERED.match(path.name))
+    found = (Job(workspace, path) for path in places if NUMBERED.match(path.name))
     return {job.id: (stamp, job) for job in found if (stamp := job.stamp) is not None}
 
 

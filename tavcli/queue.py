@@ -1,10 +1,9 @@
 """The queue of a workspace: its jobs' folders, and `queue.sqlite`, an index of them.
 
-Every change of a state goes into the job's own file first and into the index second, under one short lock. A claim is
-one statement of SQLite, and counts only if the file agrees: even with the index deleted in between nothing runs twice.
+Every change of a state, a claim too, goes into the job's own file first and into the index second, under one short
+lock. What the index has counts only as long as the files are those it was read from: it may be deleted at any moment.
 """
 
-import sqlite3
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -14,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from tav.atomic import read_text
-from tav.errors import SettingsError, TavError
+from tav.errors import SettingsError
 from tavcli import jobs, presence
 from tavcli.edits import SOON
-from tavcli.index import Index, in_memory, opened
+from tavcli.index import Index, opened
 from tavcli.index import Row as Row
 from tavcli.jobs import OPEN, Job, Request, State
 from tavcli.locks import locked
@@ -36,14 +35,10 @@ class Queue:
 
     def rows(self) -> list[Row]:
         """Every job: first what runs or waits, in the order of the queue, then the others, the newest first."""
-        try:
-            with opened(self._path) as index:
-                rows = self._refreshed(index)
-        except sqlite3.Error:  # a disk that is full, or may only be read
-            with in_memory() as index:
-                rows = self._refreshed(index)
-        # Shown as what it is; whoever changes the queue next writes it down.
-        return sorted((replace(row, state="interrupted") if self._is_dead(row) else row for row in rows), key=_place)
+        with opened(self._path) as index:
+            rows = self._refreshed(index)
+        # What the dead were at is shown as what it is; whoever changes the queue next writes it down.
+        return sorted((_buried(row) if self._is_dead(row) else row for row in rows), key=_place)
 
     def find(self, name: str) -> Row:
         """A job by what people call it, or its folder's name. Raises SettingsError."""
@@ -79,15 +74,14 @@ class Queue:
     def claim(self, token: str) -> Job | None:
         """The next job, now this worker's and running; None if nothing waits or the queue is paused."""
         with self._changing() as index:
-            while not self.paused and (found := index.claim(token)):
-                job = Job(self.workspace, self.workspace.folder / found)
-                if job.state == "queued":
-                    job.write(state="running", worker=token, began=_now(), error="", hint="", forecast="")
-                    self._wish(job).unlink(missing_ok=True)
-                    index.put(job)
-                    return job
-                index.put(job)  # the file knows better
-        return None
+            jobs_in_order = (self.job(row) for row in self._refreshed(index) if row.state == "queued")
+            waiting = (job for job in jobs_in_order if job.state == "queued")  # by its file
+            if self.paused or (job := next(waiting, None)) is None:
+                return None
+            job.write(state="running", worker=token, began=_now(), error="", hint="", forecast="")
+            self._wish(job).unlink(missing_ok=True)
+            index.put(job)
+            return job
 
     def finish(self, job: Job, state: State, **facts: Any) -> None:
         """The worker is done with its job, one way or another."""
@@ -205,20 +199,20 @@ class Queue:
     @contextmanager
     def _changing(self) -> Iterator[Index]:
         """The index, for somebody who changes the queue: one at a time, and after the dead are buried."""
-        try:
-            with locked(self.workspace, "queue", SOON), opened(self._path) as index:
-                for row in filter(self._is_dead, self._refreshed(index)):
-                    self.job(row).write(state="interrupted", worker="")
-                    index.put(self.job(row))
-                yield index
-        except sqlite3.Error as error:
-            hint = "check the free space; the queue can be deleted, it is made again from the jobs' folders"
-            raise TavError(f"{self._path}: {error}", hint) from None
+        with locked(self.workspace, "queue", SOON), opened(self._path) as index:
+            for row in filter(self._is_dead, self._refreshed(index)):
+                self.job(row).write(state="interrupted", worker="")
+                index.put(self.job(row))
+            yield index
+
+
+def _buried(row: Row) -> Row:
+    return replace(row, state="interrupted", worker="")
 
 
 def _named(rows: list[Row], name: str) -> Row:
     """By what people call it, its folder or its folder's name. Raises SettingsError."""
-    plain = str(int(name)) if name.isdecimal() else name
+    plain = name.lstrip("0") if name.isdecimal() else name
     for row in rows:
         if plain == row.name or name in (row.id, Path(row.id).name):
             return row

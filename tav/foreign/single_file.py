@@ -97,8 +97,8 @@ def write_single_file(folder: Path, file: SingleFile, like: BaseParts) -> None:
             target.parent.mkdir(exist_ok=True)
             shutil.copyfile(path, target)
         for part, tensors in networks.items():
-            # Copied, since some are views of others, which safetensors does not write.
-            whole = {name: tensor.contiguous().clone() for name, tensor in tensors.items()}
+            # Not cloned: the file stays mapped, and is never in memory twice.
+            whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
             save_file(whole, temporary / part / f"{STEMS[part][0]}.safetensors", {"format": "pt"})
 
 

@@ -48,7 +48,7 @@ def ls(context: typer.Context) -> None:
     talk.table(
         data,
         [*columns.values(), "start"],
-        [[*(plain(str(row[name])) for name in columns), row["start"]] for row in rows],
+        [[plain(str(row[name])) for name in (*columns, "start")] for row in rows],
     )
 
 

@@ -10,6 +10,7 @@ from tavcli.console import Talk, clock
 from tavcli.forecasts import Forecast
 from tavcli.options import Options
 from tavcli.rebasing import Rebasing, Way
+from tavcli.recipes import plain
 
 
 def use(
@@ -30,9 +31,9 @@ def use(
     lines = [f"base: {rebasing.was} -> {rebasing.base}", f"becomes stale: {', '.join(stale) or 'nothing'}"]
     lines += [_again(again), _carried(carrying, refusal)]
     for line in lines:
-        talk.say(line)
+        talk.say(plain(line))
     if carry_over and rebasing.other_target:
-        talk.warn(f"{rebasing.other_target}: look at one edit before paying for many")
+        talk.warn(f"{plain(rebasing.other_target)}: look at one edit before paying for many")
     facts: dict[str, Any] = {"base": rebasing.base, "was": rebasing.was, "folder": str(rebasing.new.parts.folder)}
     facts |= {"stale": stale, "tune_again": _facts(again), "carry_over": _facts(carrying)}
     facts["refused"] = refusal.message if refusal else None

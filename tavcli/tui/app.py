@@ -41,6 +41,8 @@ class TavApp(App[None]):
     CSS = look.CSS
     COMMANDS = {Palette}
     BINDINGS = [
+        # The palette lists what the footer has no room for.
+        Binding("ctrl+p", "command_palette", "More", show=False, priority=True, tooltip="All commands, to search"),
         Binding("f1", "help", "Help", tooltip="What has the focus, and its keys"),
         Binding("q", "quit", "Quit", tooltip=_LEAVE),
         Binding("ctrl+q", "quit", "Quit", tooltip=_LEAVE, show=False, priority=True),

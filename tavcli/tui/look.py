@@ -73,7 +73,6 @@ ModalScreen { align: center middle; background: $background 60%; }
 OptionList:nocolor:focus > .option-list--option-highlighted { text-style: underline; }
 DataTable:focus { background-tint: transparent; }
 DataTable:nocolor:focus > .datatable--cursor { text-style: reverse; }
-.-narrow FooterKey.-command-palette { display: none; }
 CommandPalette SearchIcon { display: none; }
 Toast { max-width: 70; }
 """

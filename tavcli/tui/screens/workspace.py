@@ -65,7 +65,7 @@ class WorkspaceScreen(TavScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("n", "new", "New", tooltip="Write prompts, and queue an edit for each"),
         Binding("v", "vary", "Vary", tooltip="Queue the chosen edit again with other prompts, seeds or settings"),
-        Binding("s", "star", "Star", tooltip="Give the chosen edit a star, or take it away"),
+        Binding("s", "star", "Star", show=False, tooltip="Give the chosen edit a star, or take it away"),
         Binding("slash", "filter", "Filter", key_display="/", tooltip="Show only what has some words, #tags or states"),
         Binding("p", "pause", "Pause", tooltip="Pause the chosen job, or go on with it"),
         Binding("d,delete", "delete", "Delete", key_display="d", tooltip="Stop what runs; move the rest to the trash"),

@@ -28,12 +28,12 @@ class JobList(ScrollView, can_focus=True):
     and prompt, how it was made, and its likeness to the clip (PSNR in dB: more is closer). Click to choose, click again
     to compare it with the clip."""
     BINDINGS = [
-        Binding("up", "choose(-1)", "Up", show=False),
-        Binding("down", "choose(1)", "Down", show=False),
-        Binding("pageup", "page(-1)", "Page up", show=False),
-        Binding("pagedown", "page(1)", "Page down", show=False),
-        Binding("home", "choose_end(0)", "First", show=False),
-        Binding("end", "choose_end(-1)", "Last", show=False),
+        Binding("up", "choose(-1)", "", show=False),
+        Binding("down", "choose(1)", "", show=False),
+        Binding("pageup", "page(-1)", "", show=False),
+        Binding("pagedown", "page(1)", "", show=False),
+        Binding("home", "choose_end(0)", "", show=False),
+        Binding("end", "choose_end(-1)", "", show=False),
         Binding("enter", "open", "Play", tooltip="Play the clip and the chosen edit side by side", key_display="⏎"),
     ]
     COMPONENT_CLASSES = {"jobs--row", "jobs--chosen", "jobs--blurred"}

@@ -93,7 +93,11 @@ async def test_the_way_back(films: Path, opened: Opened, way: str) -> None:
     async with opened(films) as pilot:
         await pilot.press("enter")
         await settled(pilot)
-        await give(pilot, "back", way)
+        if way == "mouse":
+            await pilot.click("TitleBar > #name")
+            await pilot.pause()
+        else:
+            await give(pilot, "back", way)
         assert isinstance(pilot.app.screen, Library)
 
 

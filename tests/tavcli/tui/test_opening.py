@@ -10,7 +10,6 @@ from tav.errors import SettingsError
 from tavcli.options import Options
 from tavcli.tui.opening import application
 
-
 # Of the window that is drawn around a screenshot.
 FRAME = {"#ff5f57", "#febc2e", "#28c840", "#c5c8c6"}
 
