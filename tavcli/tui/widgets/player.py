@@ -87,7 +87,7 @@ class Player(Widget):
         self.show_moment(self.clock.position)
 
     def show_moment(self, seconds: float) -> None:
-        """For several players: each reading of the clock is another moment, so whoever keeps it reads it once for all."""
+        """For several players: each reading of a clock is another moment, so its keeper reads it once for all."""
         if self.footage is None or not self.screen.is_active:
             return
         if (frame := frame_at(self.footage.times, seconds)) != self.shown:
