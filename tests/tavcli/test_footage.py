@@ -61,6 +61,17 @@ def test_a_still_is_the_first_frame(tmp_path: Path, name: str) -> None:
     assert np.array_equal(still, moving[:1])
 
 
+@pytest.mark.parametrize("ending", ["", ".mp4", ".webm", ".gif"])
+@pytest.mark.parametrize(("start", "first"), [(0.25, 3), (0.2, 3), (0.5833, 7), (0.58334, 7)])
+def test_it_starts_where_a_clip_is_cut(tmp_path: Path, ending: str, start: float, first: int) -> None:
+    path = tmp_path / f"clip{ending}"
+    write_video(path, smooth(9, 32, 32), 12)
+    whole, part = read_footage(path, BOX), read_footage(path, BOX, start)
+    assert np.array_equal(part.frames, whole.frames[first:])
+    assert np.array_equal(read_still(path, BOX, start).frames, whole.frames[first : first + 1])
+    assert part.times == pytest.approx([time - whole.times[first] for time in whole.times[first:]])
+
+
 def test_a_picture_is_a_still(tmp_path: Path) -> None:
     Image.fromarray(smooth(1, 90, 60)[0]).save(tmp_path / "sheet.png")
     assert np.array_equal(read_still(tmp_path / "sheet.png", BOX).frames, smooth(1, 90, 60))
@@ -101,7 +112,7 @@ def test_reading_ends_when_nobody_wants_it(tmp_path: Path, name: str) -> None:
     write_video(tmp_path / name, smooth(60, 64, 64), 12)
     asked = iter([True, True, False])
     with pytest.raises(Unwanted):
-        read_footage(tmp_path / name, BOX, lambda: next(asked))
+        read_footage(tmp_path / name, BOX, wanted=lambda: next(asked))
     assert children() == ""
 
 

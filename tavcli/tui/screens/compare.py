@@ -58,9 +58,10 @@ class Compare(playback.Playback, TavScreen):
         self.set_interval(TICK, self.tick)
 
     def tick(self) -> None:
-        """All players look at the clock, and are drawn in one go."""
+        """All players show one moment, and are drawn in one go."""
+        seconds = self.clock.position
         for pane in self.panes.order:
-            pane.player.tick()
+            pane.player.show_moment(seconds)
         self.transport.tick()
 
     def on_player_ready(self) -> None:

@@ -18,10 +18,14 @@ from tavcli.tui.widgets.player import Player
 
 @dataclass(frozen=True)
 class Item:
-    """A video to compare, and what to call it: an edit's prompt, say."""
+    """A video to compare, and what to call it: an edit's prompt, say. It plays from second `start` on.
+
+    A clip is to start where its first frame was taken: what edits show there is what they were made of.
+    """
 
     label: str
     path: Path
+    start: float = 0.0
 
 
 class Pane(Vertical, can_focus=True):
@@ -59,7 +63,7 @@ class Pane(Vertical, can_focus=True):
         yield self.label
 
     def on_mount(self) -> None:
-        self.player.open(self.item.path)
+        self.player.open(self.item.path, self.item.start)
 
     @property
     def picture_size(self) -> Size | None:

@@ -1,5 +1,6 @@
 """A video in half cells, of the colours of its own pixels: what is in a file, or the moving preview of a render."""
 
+from functools import reduce
 from pathlib import Path
 from threading import Event
 
@@ -28,7 +29,7 @@ TICK = 1 / 60
 class Player(Widget):
     """Shows the frame that belongs to the moment of its clock, as large as fits; it has no border or padding.
 
-    With a clock given to it, somebody else keeps the clock, and calls `tick`.
+    With a clock given to it, somebody else keeps the clock, and calls `tick` or `show_moment`.
     """
 
     ALLOW_SELECT = False
@@ -53,6 +54,7 @@ class Player(Widget):
         self.shown = 0
         self._own_clock = clock is None
         self._path: Path | None = None
+        self._start = 0.0
         self._look: tuple[object, ...] = ()
         self._drawn: dict[int, list[Strip]] = {}
 
@@ -61,56 +63,59 @@ class Player(Widget):
             self.clock.playing = True
             self.set_interval(TICK, self.tick)
         if self._path is not None:
-            self._read(self._path)
+            self._read(self._path, self._start)
 
-    def open(self, path: Path) -> None:
-        """Show a video or a folder of pictures; `Ready` is posted when it is there. A bad file gives a line of text."""
-        self._path = path
+    def open(self, path: Path, start: float = 0.0) -> None:
+        """Show a video or a folder of pictures, from a second on; a bad file gives a line. Then `Ready` is posted."""
+        self._path, self._start = path, start
         self._take(None, f"reading {one_line(path.name)}")
         if self.is_mounted:
-            self._read(path)
+            self._read(path, start)
 
     def show(self, frames: Frame, fps: float) -> None:
         """Show frames uint8 (f, h, w, 3) instead of a file; the moment stays, so that a preview moves on."""
-        self._path = None
-        self.workers.cancel_node(self)
+        self._stop_reading()
         self._take(at_rate(frames, fps))
 
     def say(self, words: str) -> None:
         """Show a line of text instead of a picture."""
-        self._path = None
-        self.workers.cancel_node(self)
+        self._stop_reading()
         self._take(None, words)
 
     def tick(self) -> None:
         """Show what the clock says now."""
+        self.show_moment(self.clock.position)
+
+    def show_moment(self, seconds: float) -> None:
+        """For several players: each reading of a clock is another moment, so its keeper reads it once for all."""
         if self.footage is None or not self.screen.is_active:
             return
-        if (frame := self._frame_now()) != self.shown:
+        if (frame := frame_at(self.footage.times, seconds)) != self.shown:
             self.shown = frame
             self.refresh()
 
-    def _frame_now(self) -> int:
-        return frame_at(self.footage.times, self.clock.position) if self.footage else 0
-
     @work(exclusive=True)
-    async def _read(self, path: Path) -> None:
+    async def _read(self, path: Path, start: float) -> None:
         """The first frame at once, then all. If the widget goes, or another file is opened, ffmpeg ends."""
         ended = Event()
         try:
-            self._take(await aside(read_still, path, BOX))
-            self._take(await aside(read_footage, path, BOX, lambda: not ended.is_set()))
+            self._take(await aside(read_still, path, BOX, start))
+            self._take(await aside(read_footage, path, BOX, start, lambda: not ended.is_set()))
         except (TavError, OSError) as error:
             self._take(None, one_line(error).replace(one_line(path), one_line(path.name)))
         finally:
             ended.set()
         self.post_message(self.Ready(self))
 
+    def _stop_reading(self) -> None:
+        self._path = None
+        self.workers.cancel_node(self)
+
     def _take(self, footage: Footage | None, message: str = "") -> None:
         self.footage, self.message = footage, message
         if footage is not None and self._own_clock:
             self.clock.fit(footage.times, footage.length)
-        self.shown = self._frame_now()
+        self.shown = frame_at(footage.times, self.clock.position) if footage else 0
         self._drawn.clear()
         self.refresh()
 
@@ -134,8 +139,14 @@ class Player(Widget):
             self._drawn.clear()
         if (rows := self._drawn.get(self.shown)) is None:
             pixels = canvas(frame, width, height, ground)
-            rows = plain(pixels) if self.app.no_color else coloured(pixels)
+            rows = self._without_colour(pixels) if self.app.no_color else coloured(pixels)
             # What is kept stays. Were it the last ones drawn, a loop too long for them would never meet one again.
             if (len(self._drawn) + 1) * width * height * CELL_BYTES <= MOST_BYTES:
                 self._drawn[self.shown] = rows
         return rows
+
+    def _without_colour(self, pixels: Frame) -> list[Strip]:
+        """In the greys of what is round about, as Textual makes them."""
+        background, filters = self.background_colors[1], self.get_line_filters()
+        rows = [row.apply_style(self.rich_style) for row in plain(pixels)]
+        return [reduce(lambda strip, each: strip.apply_filter(each, background), filters, row) for row in rows]

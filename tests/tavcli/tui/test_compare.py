@@ -20,7 +20,7 @@ from textual.widgets._footer import FooterKey
 from textual.widgets.option_list import Option
 
 from tav.video import write_video
-from tavcli.footage import fitted
+from tavcli.footage import fitted, read_footage
 from tavcli.tui import look
 from tavcli.tui.clock import frame_at
 from tavcli.tui.palette import Palette, commands
@@ -40,7 +40,7 @@ class Comparing(App[None]):
     """Compare above an empty screen, in the application's look, with its palette."""
 
     CSS = look.CSS
-    COMMANDS = {Palette}  # noqa: RUF012  (Textual copies it)
+    COMMANDS = {Palette}
 
     def __init__(self, items: list[Item]) -> None:
         super().__init__()
@@ -220,6 +220,18 @@ async def test_of_other_rates_each_shows_the_frame_of_the_moment(tmp_path: Path)
             at = screen.clock.position
             exact = [[float(k / Fraction(rate)) for k in range(count)] for count, rate in kinds]
             await until(pilot, lambda at=at, exact=exact: shown(screen) == [frame_at(times, at) for times in exact])
+
+
+async def test_a_source_starts_where_its_clip_was_cut(tmp_path: Path) -> None:
+    source = drawn(tmp_path / "source", 16, 0)
+    edit = tmp_path / "edit"
+    write_video(edit, read_footage(source, (99, 99), 0.5).frames, 12)
+    async with comparing([Item("clip", source, 0.5), Item("the same", edit)]) as (pilot, screen):
+        clip, same = (pane.player.footage for pane in screen.panes.order)
+        assert clip is not None
+        assert same is not None
+        assert np.array_equal(clip.frames, same.frames)
+        await pilot.pause()
 
 
 async def test_what_cannot_be_read_says_so_beside_the_others(items: list[Item], tmp_path: Path) -> None:

@@ -206,7 +206,8 @@ async def test_without_colours_there_is_no_colour(clip: Path, monkeypatch: pytes
     monkeypatch.setenv("NO_COLOR", "1")
     async with stopped(clip) as (_, player):
         strips = player.render_lines(Region(0, 0, *SIZE))
-        assert all(style is None for strip in strips for _, style, _ in strip)
+        colours = [colour for strip in strips for _, style, _ in strip for colour in (style.color, style.bgcolor)]
+        assert all(len(set(colour.triplet)) == 1 for colour in colours)
         assert len({char for strip in strips for char in strip.text}) > 3
 
 
