@@ -40,7 +40,7 @@ class Comparing(App[None]):
     """Compare above an empty screen, in the application's look, with its palette."""
 
     CSS = look.CSS
-    COMMANDS = {Palette}  # noqa: RUF012  (Textual copies it)
+    COMMANDS = {Palette}
 
     def __init__(self, items: list[Item]) -> None:
         super().__init__()
