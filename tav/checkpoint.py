@@ -123,6 +123,21 @@ def load_tuned(path: Path, video: VideoUNet) -> dict[str, Any]:
     return provenance
 
 
+def difference(path: Path, video: VideoUNet) -> dict[str, Tensor]:
+    """What tuning changed, to be put on another base: `video`, which needs no weights.
+
+    Raises CheckpointError as `load_tuned`, and for imported files, which hold whole queries.
+    """
+    tensors, _ = read_tensors(path, "tuned")
+    if any(name in tensors for name, tuned in video.tuned.items() if tuned.base is not None):
+        raise CheckpointError(
+            "imported weights hold whole queries, not what tuning changed in them", "tune here to carry that over"
+        )
+    if not _fits(video, tensors):
+        raise CheckpointError(f"{path.name} belongs to a network of other shapes", "tune the new base: `tav tune`")
+    return tensors
+
+
 def _fits(video: VideoUNet, tensors: dict[str, Tensor]) -> bool:
     whole_or_difference = {
         f"{name}.diff" if tuned.base is not None and f"{name}.diff" in tensors else name: tuned.parameter.shape

@@ -10,7 +10,7 @@ import typer
 
 import tav
 from tav.errors import TavError
-from tavcli.commands import bases, clean, demo, doctor, exchange, init, queue, show, stages, work
+from tavcli.commands import bases, clean, demo, doctor, exchange, gallery, init, queue, show, stages, work
 from tavcli.console import Talk, flush, say_anything
 from tavcli.interrupts import Interrupted, interrupts
 from tavcli.options import Options, globals_first
@@ -37,6 +37,7 @@ app.command("export")(exchange.export)
 app.command("demo")(demo.demo)
 app.command("ls")(show.ls)
 app.command("show")(show.show)
+app.command("gallery")(gallery.gallery)
 app.command("doctor")(doctor.doctor)
 app.command("clean")(clean.clean)
 app.command("work")(work.work)

@@ -11,19 +11,19 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import tav
 from tav.errors import SettingsError, TavError
-from tavcli import presence, tasks
+from tavcli import desks, tasks
 from tavcli.desks import Desk
-from tavcli.interrupts import Interrupted, interrupts
+from tavcli.interrupts import interrupts
 from tavcli.jobs import Began, Ended, Job, Of, State
-from tavcli.presence import Status
 from tavcli.queue import Queue
 from tavcli.settings import Layer
+from tavcli.summaries import summary
 from tavcli.tasks import Outcome
 from tavcli.workspace import Workspace
 
@@ -65,36 +65,27 @@ class Cluster:
     _desks: list[Desk] = field(default_factory=list)
     _runs: list[Run] = field(default_factory=list)
 
-    def run(self) -> Iterator[Of | Began | Ended]:
+    def run(self) -> Generator[Of | Began | Ended, None, None]:
         """Work until the queues are empty or, watching, until the program is stopped."""
         with _connected(self.address) as self._ray, contextlib.ExitStack() as held, interrupts.deferred():
             for workspace in self.workspaces:
                 self._desk(workspace, held)
-            try:
-                yield from self._work(held)
-            except Interrupted:  # at once, at the second Ctrl-C
-                for run in self._runs:
-                    self._ray.cancel(run.stream, force=True)
-                    run.desk.queue.finish(run.job, "queued")
-                raise
-
-    def _work(self, held: contextlib.ExitStack) -> Iterator[Of | Began | Ended]:
-        while not interrupts.pending or self._runs:
-            yield from self._submit(held)
-            if self._runs:
-                yield from self._listen()
-            elif self.watch:
-                time.sleep(_LOOK)
-            else:
-                return
+            while not interrupts.stopping or self._runs:
+                yield from self._submit(held)
+                if self._runs:
+                    yield from self._listen()
+                elif self.watch:
+                    time.sleep(_LOOK)
+                else:
+                    return
 
     # Giving jobs to Ray -----------------------------------------------------------------------------------------------
 
     def _submit(self, held: contextlib.ExitStack) -> Iterator[Began]:
         """As many as the cluster can run at once: the others stay in the queue, where their order can be changed."""
-        while not interrupts.pending and len(self._runs) < self._most and (taken := self._taken(held)):
+        while not interrupts.stopping and len(self._runs) < self._most and (taken := self._taken(held)):
             desk, job = taken
-            yield Began(job.workspace, job.name, desk.title(job))
+            yield Began(job.workspace, job.name, summary(job).title)
             desk.begin(job)
             self._runs.append(Run(desk, job, self._task(job)))
         for desk in self._desks:
@@ -115,9 +106,7 @@ class Cluster:
         for desk in self._desks:
             if desk.queue.workspace == workspace and not desk.status.job:
                 return desk
-        status = Status(held.enter_context(presence.present(workspace)), device=self._device)
-        self._desks.append(Desk(Queue(workspace), status))
-        self._desks[-1].rest()
+        self._desks.append(desks.sit(workspace, self._device, held))
         return self._desks[-1]
 
     def _task(self, job: Job) -> Any:
@@ -177,7 +166,7 @@ class Cluster:
     def _heed(self, run: Run) -> None:
         """What is wished of the job its task sees by itself, once it has started; if it does not stop, it is killed."""
         queue, now = run.desk.queue, time.monotonic()
-        if interrupts.pending:
+        if interrupts.stopping:
             queue.stop(run.job)
         if not queue.wished(run.job):
             run.asked = None

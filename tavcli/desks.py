@@ -2,8 +2,10 @@
 
 import io
 import time
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
+from tav.errors import TavError
 from tav.events import InvertStep, SampleStep, TuneStep, VaeStep
 from tavcli import presence
 from tavcli.edits import Edit
@@ -11,6 +13,7 @@ from tavcli.jobs import Ended, Job, State
 from tavcli.presence import Status
 from tavcli.queue import Queue
 from tavcli.session import Begin, Preview, RunEvent, Step
+from tavcli.workspace import Workspace
 
 _MOST_LOSSES = 240
 
@@ -21,16 +24,13 @@ class Desk:
 
     queue: Queue
     status: Status
+    _stepped: bool = False  # has the network been at the job?
     _said: float = 0.0
     _since: tuple[float, int] = (0.0, 0)
 
     def take(self) -> Job | None:
         """The next job of the queue, if there is one."""
         return self.queue.claim(self.status.token)
-
-    def title(self, job: Job) -> str:
-        """The job in a line, for people."""
-        return next((row.summary.title for row in self.queue.rows() if row.id == job.id), job.name)
 
     def rest(self) -> None:
         """There is nothing to do."""
@@ -52,6 +52,7 @@ class Desk:
         elif isinstance(event, Preview):
             self._publish_preview(event)
         elif isinstance(event, TuneStep | InvertStep | SampleStep | VaeStep | Step):
+            self._stepped |= not isinstance(event, VaeStep)
             status.done = event.frames if isinstance(event, VaeStep) else event.step
             since, before = self._since
             status.left = (now - since) / max(1, status.done - before) * (status.total - status.done)
@@ -66,14 +67,21 @@ class Desk:
 
         `whole`: do its seconds tell what its like will take?
         """
-        took = {"took": round(seconds, 2), "device": self.status.device} if state == "done" and whole else {}
+        measured = state == "done" and whole and self._stepped
+        took = {"took": round(seconds, 2), "device": self.status.device} if measured else {}
         self.queue.finish(job, state, **told, **took)
         self._turn_to("idle", "")
-        return Ended(job.workspace, job.name, state, seconds, told.get("error", ""), told.get("hint", ""))
+        return Ended(job.workspace, job.name, job.state, seconds, told.get("error", ""), told.get("hint", ""))
+
+    def give_back(self) -> None:
+        """What is begun, and not ended, waits again. If that cannot be written, it is called interrupted."""
+        with suppress(OSError, TavError):
+            self.queue.give_back(self.status.token)
 
     def _turn_to(self, state: str, job: str) -> None:
         status = self.status
         status.state, status.job, status.began = state, job, time.time()
+        self._stepped = False
         status.what, status.done, status.total, status.left, status.losses = "", 0, 0, None, []
         presence.publish(self.queue.workspace, status)
         presence.preview_file(self.queue.workspace, status.token).unlink(missing_ok=True)
@@ -84,6 +92,14 @@ class Desk:
         written = io.BytesIO()
         np.save(written, event.frames)
         presence.replace(presence.preview_file(self.queue.workspace, self.status.token), written.getvalue())
+
+
+def sit(workspace: Workspace, device: str, held: ExitStack) -> Desk:
+    """A desk at the workspace's queue until `held` is closed, or the process dies."""
+    desk = Desk(Queue(workspace), Status(held.enter_context(presence.present(workspace)), device=device))
+    held.callback(desk.give_back)
+    desk.rest()
+    return desk
 
 
 def _thinned(losses: list[float]) -> list[float]:

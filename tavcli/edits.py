@@ -19,13 +19,15 @@ from tavcli.locks import locked
 from tavcli.settings import read_toml
 from tavcli.workspace import Workspace
 
-RECIPE, MADE = "edit.toml", "made.json"
+RECIPE, VIDEO, MADE = "edit.toml", "video.mp4", "made.json"
 PARTIAL = "partial.safetensors"
 # What a recipe says until its edit is begun: what it will be made from is not known before.
 QUEUED = {"state": "queued"}
 # Seconds within which who claims or gives up an edit is done with it.
 SOON = 30
-_NUMBERED = re.compile(r"([0-9]+)(?:-|$)")
+NUMBERED = re.compile(r"([0-9]{1,18})(?:-|$)")
+# What lies in the trash says first where it came from.
+_FROM = re.compile(r"^(edits|jobs)-")
 
 
 class _Inverted(Settings):
@@ -85,7 +87,7 @@ class Edit:
 
     @property
     def video(self) -> Path:
-        return self.folder / "video.mp4"
+        return self.folder / VIDEO
 
     @property
     def sheet(self) -> Path:
@@ -117,7 +119,7 @@ def _is_queued(recipe: dict[str, Any]) -> bool:
 
 def all_edits(workspace: Workspace) -> list[Edit]:
     """The edits of a workspace by number."""
-    folders = (path for path in workspace.edits.glob("*/") if _NUMBERED.match(path.name))
+    folders = (path for path in workspace.edits.glob("*/") if NUMBERED.match(path.name))
     return sorted((Edit(path) for path in folders if Edit(path).claimed), key=lambda edit: edit.number)
 
 
@@ -170,17 +172,22 @@ def _with_recipe(workspace: Workspace, recipe: dict[str, Any]) -> Edit | None:
     return next((edit for edit in all_edits(workspace) if edit.recipe == recipe), None)
 
 
-def folder_for(parent: Path, words: str, *besides: Path) -> Path:
-    """The next number's folder in `parent` for what `words` say; only for who holds the lock "edits".
+def free_number(parent: Path, *besides: Path) -> int:
+    """The next number in `parent`; only for who holds the lock "edits".
 
     Numbers in `besides` are taken too: what lies there may come back.
     """
-    number = max((number for folder in (parent, *besides) for number in _numbers(folder)), default=0) + 1
-    return parent / f"{number:04d}-{slug(words)}".rstrip("-")
+    return max((number for folder in (parent, *besides) for number in _numbers(folder)), default=0) + 1
+
+
+def folder_name(number: int, words: str) -> str:
+    """`0007-a-cat`."""
+    return f"{number:04d}-{slug(words)}".rstrip("-")
 
 
 def _new(workspace: Workspace, recipe: dict[str, Any]) -> Edit:
-    folder = folder_for(workspace.edits, recipe["prompt"], workspace.trash)
+    number = free_number(workspace.edits, workspace.trash)
+    folder = workspace.edits / folder_name(number, recipe["prompt"])
     building = temporary_sibling(folder)
     try:
         building.mkdir()
@@ -196,7 +203,8 @@ def _new(workspace: Workspace, recipe: dict[str, Any]) -> Edit:
 
 def _numbers(folder: Path) -> Iterator[int]:
     """Those that are taken, whether or not there is an edit in the folder."""
-    found = (_NUMBERED.match(path.name) for path in (folder.iterdir() if folder.is_dir() else ()))
+    names = [_FROM.sub("", path.name) for path in folder.iterdir()] if folder.is_dir() else []
+    found = map(NUMBERED.match, names)
     return (int(match[1]) for match in found if match)
 
 

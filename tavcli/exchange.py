@@ -9,9 +9,10 @@ import tav
 from tav.atomic import remove_leftovers
 from tav.bases.parts import BaseParts
 from tav.errors import CheckpointError, SettingsError
+from tavcli.given import imported_stage
 from tavcli.locks import locked
 from tavcli.session import Note, RunEvent, Session
-from tavcli.stages import Stage, imported_stage
+from tavcli.stages import Stage
 
 if TYPE_CHECKING:
     from tav.foreign.reading import Foreign
@@ -40,7 +41,7 @@ def keep(session: Session, foreign: "Foreign", stage: Stage, path: Path) -> None
             stage.open()
             about = {"base_name": session.settings.base, "tav": tav.__version__, "from": path.resolve().name}
             save_tensors(stage.result, "tuned", foreign.tensors, {**stage.inputs, **about})
-    session.workspace.remember({"imported": foreign.digest})
+    session.workspace.remember({"imported": foreign.digest, "carried": None})
 
 
 # Out ------------------------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """A video as small frames with their times: what a screen of cells can show, and never what a network is given."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -19,6 +20,8 @@ from tav.video.probing import probe_whole
 
 # What is kept of one video; at 100 x 100 that is half an hour of an edit, or 70 seconds of a phone's video.
 MOST_BYTES = 64_000_000
+# Seconds: a start that was rounded still means its frame.
+EARLY = 1e-3
 Size = tuple[int, int]
 Frame = NDArray[np.uint8]
 
@@ -45,28 +48,28 @@ def at_rate(frames: Frame, fps: float) -> Footage:
     return Footage(frames, tuple(number / fps for number in range(len(frames))), len(frames) / fps)
 
 
-def read_still(path: Path, box: Size) -> Footage:
+def read_still(path: Path, box: Size, start: float = 0.0) -> Footage:
     """The first frame of a video, of a folder of pictures or a picture, made to fit in `box` (width, height).
 
-    Never enlarged. Raises VideoError for what cannot be read.
+    `start` leaves out so many seconds before it. Never enlarged. Raises VideoError for what cannot be read.
     """
     if path.is_dir():
-        return _read_folder(frame_files(path)[:1], box, _always)
-    return _read_video(path, box, 1, _always)
+        return _read_folder(_files(path, start)[:1], box, _always)
+    return _read_video(path, box, start, 1, _always)
 
 
 def _always() -> bool:
     return True
 
 
-def read_footage(path: Path, box: Size, wanted: Callable[[], bool] = _always) -> Footage:
+def read_footage(path: Path, box: Size, start: float = 0.0, wanted: Callable[[], bool] = _always) -> Footage:
     """The same for all frames, or as many as MOST_BYTES holds.
 
     Ends its ffmpeg and raises Unwanted as soon as `wanted` says no; raises VideoError for what cannot be read.
     """
     if path.is_dir():
-        return _read_folder(frame_files(path), box, wanted)
-    return _read_video(path, box, MOST_BYTES, wanted)
+        return _read_folder(_files(path, start), box, wanted)
+    return _read_video(path, box, start, MOST_BYTES, wanted)
 
 
 def fitted(size: Size, box: Size) -> Size:
@@ -77,6 +80,11 @@ def fitted(size: Size, box: Size) -> Size:
 
 def _shrunk(size: Size, box: Size) -> Size:
     return size if size[0] <= box[0] and size[1] <= box[1] else fitted(size, box)
+
+
+def _files(folder: Path, start: float) -> list[Path]:
+    files = frame_files(folder)
+    return files[min(math.ceil((start - EARLY) * PICTURES_PER_SECOND), len(files) - 1) :] if start else files
 
 
 def _read_folder(files: list[Path], box: Size, wanted: Callable[[], bool]) -> Footage:
@@ -90,13 +98,17 @@ def _read_folder(files: list[Path], box: Size, wanted: Callable[[], bool]) -> Fo
     return replace(at_rate(np.stack(frames), PICTURES_PER_SECOND), whole=len(files) <= most)
 
 
-def _read_video(path: Path, box: Size, most_bytes: int, wanted: Callable[[], bool]) -> Footage:
+def _read_video(path: Path, box: Size, start: float, most_bytes: int, wanted: Callable[[], bool]) -> Footage:
     seen = _looked(path)
     size = _shrunk((seen.width, seen.height), box)
     most = _fitting(size, most_bytes)
     with TemporaryDirectory(prefix="tav-") as folder:
         rows = Path(folder) / "rows"
-        decoded = list(_decoded(path, _arguments(path, seen, size, most, rows), size, wanted))
+        decoded = list(_decoded(path, _arguments(path, seen, size, start, most, rows), size, wanted))
+        if not decoded:
+            raise VideoError(
+                f"{one_line(path)} has no picture that can be shown", "see whether another player shows it"
+            )
         times, length = _times(rows.read_text(), len(decoded))
     return Footage(np.stack(decoded), times, length, whole=len(decoded) < most)
 
@@ -114,14 +126,15 @@ def _looked(path: Path) -> Look:
     return seen
 
 
-def _arguments(path: Path, seen: Look, size: Size, most: int, rows: Path) -> list[str]:
+def _arguments(path: Path, seen: Look, size: Size, start: float, most: int, rows: Path) -> list[str]:
     """Raw frames go to stdout, and their times to the file `rows`, for `parse_rows`: each is decoded only once."""
     scaled = scaled_rgb(seen.picture, (seen.width, seen.height), size)
     graph = f"[0:V:0]{scaled},split[picture][clock]"
     each = ["-fps_mode", "passthrough", "-frames:v", str(most)]
     pictures = ["-map", "[picture]", *each, "-f", "rawvideo", "-pix_fmt", "rgb24", "pipe:1"]
     clock = ["-map", "[clock]", *each, "-enc_time_base:v", "demux", "-f", "framecrc", str(rows)]
-    return [*seen.picture.reading(path), "-filter_complex", graph, *pictures, *clock]
+    place = ["-ss", f"{max(0.0, start - EARLY):.6f}"] if start else []
+    return [*place, *seen.picture.reading(path), "-filter_complex", graph, *pictures, *clock]
 
 
 def _decoded(path: Path, arguments: list[str], size: Size, wanted: Callable[[], bool]) -> Iterator[Frame]:

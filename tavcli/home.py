@@ -1,13 +1,13 @@
-"""The user's own folders: settings and the digests of files, outside any workspace. `TAV_HOME` overrides both."""
+"""The user's own folders: settings, bases and the digests of files, outside any workspace. `TAV_HOME` overrides all."""
 
 import os
 from pathlib import Path
 
-from platformdirs import user_cache_path, user_config_path
+from platformdirs import user_cache_path, user_config_path, user_data_path
 
 
 def config_folder() -> Path:
-    """Where `config.toml` is looked for."""
+    """Where `config.toml` and `bases.toml` are looked for."""
     return Path(os.environ["TAV_HOME"]) if os.environ.get("TAV_HOME") else user_config_path("tav", appauthor=False)
 
 
@@ -15,3 +15,8 @@ def cache_folder() -> Path:
     """Where digests and bug reports are kept; safe to delete."""
     home = os.environ.get("TAV_HOME")
     return Path(home) / "cache" if home else user_cache_path("tav", appauthor=False)
+
+
+def data_folder() -> Path:
+    """Where bases lie that were made from checkpoints of one file."""
+    return Path(os.environ["TAV_HOME"]) if os.environ.get("TAV_HOME") else user_data_path("tav", appauthor=False)

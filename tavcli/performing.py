@@ -8,15 +8,16 @@ from collections.abc import Callable, Iterator
 
 from tav.errors import DeviceMemoryError, SettingsError, TavError
 from tavcli import rendering, runner
-from tavcli.edits import Edit
+from tavcli.edits import PARTIAL, Edit
 from tavcli.forecasts import Forecaster
+from tavcli.given import refuse_lost
 from tavcli.interrupts import interrupts
 from tavcli.jobs import Job, Kind
 from tavcli.queue import Queue
 from tavcli.reports import report
 from tavcli.session import RunEvent, Session
 from tavcli.settings import Layer
-from tavcli.stages import refuse_lost_import
+from tavcli.stages import STATE
 from tavcli.warm import Warm
 
 Events = Iterator[RunEvent | Edit]
@@ -39,54 +40,60 @@ def session_of(job: Job, flags: Layer, warm: Warm) -> Session:
 
 def perform(session: Session, job: Job) -> Events:
     """Do the job; what it builds on is made first. Yields what its stages yield."""
-    kind: Kind = job.facts.kind if job.facts else "edit"
-    yield from KINDS[kind](session, job)
+    yield from KINDS[job.kind](session, job)
 
 
 def attended(session: Session, job: Job) -> Events:
     """The same for a worker: a wish stops it as Ctrl-C would, and lack of memory is told with the forecast."""
     queue, heeded = Queue(job.workspace), 0.0
     try:
-        for event in perform(session, job):
-            yield event
-            if time.monotonic() - heeded > _HEED:
-                heeded = time.monotonic()
-                if queue.wished(job):
-                    interrupts.ask()
+        with session.memory():
+            for event in perform(session, job):
+                yield event
+                if time.monotonic() - heeded > _HEED:
+                    heeded = time.monotonic()
+                    if queue.wished(job):
+                        interrupts.ask()
     except DeviceMemoryError as error:
-        session.warm.free()
         raise _with_forecast(session, job, error) from None
 
 
 def starts_whole(session: Session, job: Job) -> bool:
     """Is there nothing to make first, and nothing of the job itself made yet?"""
-    if job.edit is None:
-        return session.tuned.state == "missing"
-    ready = session.tuned.state == "fresh" and session.inverted(session.settings.invert.steps).state == "fresh"
-    return ready and not job.edit.partial.is_file()
+    tuned, inverted = session.tuned, session.inverted(session.settings.invert.steps)
+    if job.kind == "tune":
+        return tuned.state != "fresh" and not (tuned.folder / STATE).is_file()
+    if job.kind == "invert":
+        return tuned.state == "fresh" and inverted.state != "fresh" and not (inverted.folder / PARTIAL).is_file()
+    ready = tuned.state == "fresh" and inverted.state == "fresh"
+    return ready and not (job.folder / PARTIAL).is_file()
 
 
 def failure(error: Exception) -> dict[str, str]:
-    """What is told of a job that failed: the facts `error` and `hint`. Called while the error is handled."""
+    """What is kept of a failure: the facts `error` and `hint`. Called while the error is handled."""
     if isinstance(error, TavError):
         return {"error": error.message, "hint": error.hint}
     if isinstance(error, OSError):
-        return {"error": f"{error.filename or 'a file'}: {error.strerror or error}"}
-    return {"error": f"bug: {type(error).__name__}: {error}", "hint": report()}  # of this job alone
+        where = error.filename2 or error.filename or "input or output"
+        return {"error": f"{where}: {error.strerror or error}", "hint": "check the path and the free space"}
+    if isinstance(error, MemoryError):  # before there was anything to take less of
+        return {"error": "out of memory", "hint": "close other programs, or raise the limit this process runs under"}
+    return {"error": f"bug: {type(error).__name__}: {error}", "hint": report()}
 
 
 def _with_forecast(session: Session, job: Job, error: DeviceMemoryError) -> DeviceMemoryError:
     """The same, with what was forecast and the nearest setting that may fit."""
     try:
-        forecaster = Forecaster(session)
-        forecast = forecaster.next_stage(job.facts.kind if job.facts else "edit")
-        return DeviceMemoryError(f"{error.message}; the forecast: {forecast}", forecaster.smaller(forecast))
+        with session.memory():
+            forecaster = Forecaster(session)
+            forecast = forecaster.next_stage(job.kind)
+            return DeviceMemoryError(f"{error.message}; the forecast: {forecast}", forecaster.smaller(forecast))
     except (TavError, MemoryError):
         return error
 
 
 def _tune(session: Session, _: Job) -> Events:
-    refuse_lost_import(session.tuned)
+    refuse_lost(session.tuned)
     if session.tuned.state != "fresh":
         yield from runner.tune(session)
 

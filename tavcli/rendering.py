@@ -17,7 +17,7 @@ from tav.errors import SettingsError, TavError, VideoError
 from tav.events import LessAtOnce, SampleStep
 from tav.formats import FORMAT
 from tav.settings import SampleSettings
-from tavcli import edits
+from tavcli import edits, given
 from tavcli.edits import MADE, PARTIAL, Edit
 from tavcli.fingerprint import digest
 from tavcli.forecasts import Forecaster
@@ -28,6 +28,7 @@ from tavcli.recipes import acting
 from tavcli.runner import inverted_latents
 from tavcli.scores import SCORES, write_scores
 from tavcli.session import Begin, Note, Preview, RunEvent, Session
+from tavcli.stages import Stage
 from tavcli.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -40,7 +41,6 @@ def recipe(session: Session, prompt: str, settings: SampleSettings, steps: int) 
     """All that decides an edit's video. Needs the stages it builds on to be there."""
     tuned = session.tuned
     clip = {name: value for name, value in session.clip_inputs.items() if value is not None}
-    learned = tuned.inputs.get("tune") or {"imported": tuned.inputs["imported"]}
     return {
         "tav": tav.__version__,
         "format": FORMAT,
@@ -52,9 +52,18 @@ def recipe(session: Session, prompt: str, settings: SampleSettings, steps: int) 
         "frame_attention": session.settings.frame_attention,
         "clip": {**clip, "file": session.settings.clip.source},
         "base": {"name": session.settings.base, "digest": session.base_digest},
-        "tuned": {**learned, "key": tuned.key, "digest": digest(tuned.result)},
+        "tuned": {**_learned(tuned), "key": tuned.key, "digest": digest(tuned.result)},
         "inverted": {"key": session.inverted(steps).key} if settings.inversion else {},
     }
+
+
+def _learned(tuned: Stage) -> dict[str, Any]:
+    """What made the tuned weights: the settings of tuning here, or how they were given."""
+    if way := given.way(tuned):
+        name = given.carried_from(tuned)
+        return {way: tuned.inputs[way], **({"from": name} if name else {})}
+    settings: dict[str, Any] = tuned.inputs["tune"]
+    return settings
 
 
 def edit(session: Session, prompts: list[str], settings: SampleSettings, steps: int) -> Iterator[RunEvent | Edit]:

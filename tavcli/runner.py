@@ -18,6 +18,7 @@ from tav.events import TuneStep
 from tavcli import stages
 from tavcli.edits import PARTIAL
 from tavcli.forecasts import Forecaster, Stopwatch
+from tavcli.given import refuse_lost
 from tavcli.interrupts import Interrupted, interrupts
 from tavcli.keeping import SaveClock, kept, read_partial
 from tavcli.locks import undisturbed
@@ -41,7 +42,7 @@ def tune(session: Session, fresh: bool = False) -> Iterator[RunEvent]:
     With `fresh` what is there is thrown away, but not before everything that the new run needs is loaded.
     """
     stage, lock = session.tuned, f"tuned-{session.tuned.key}"
-    stages.refuse_lost_import(stage)
+    refuse_lost(stage)
     whole = stage.state == "fresh" and not _superseded(stage)
     if whole and not fresh and undisturbed(session.workspace, lock, stage.folder):
         return  # what may only be read can still be used

@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tav.atomic import remove_leftovers
-from tav.bases.catalog import resolve
 from tav.bases.digest import base_digest
 from tav.bases.parts import inspect_base
 from tav.errors import CheckpointError, DeviceMemoryError, SettingsError
 from tav.events import Event
 from tav.settings import parse
-from tavcli import stages
+from tavcli import given, stages
+from tavcli.bases import find_base
 from tavcli.calibration import Measured
 from tavcli.fingerprint import digest, digest_cache, key
 from tavcli.locks import turn
-from tavcli.settings import Layer, WorkspaceSettings, in_force
+from tavcli.settings import Layer, WorkspaceSettings, in_force, merge
 from tavcli.stages import Stage
 from tavcli.warm import Network, Warm
 from tavcli.workspace import Workspace
@@ -97,8 +97,9 @@ class Session:
         self.previews = False  # does somebody watch?
         self.upcoming: tuple[str, ...] = ()  # prompts of later jobs, read while the text encoder is there
         toml = workspace.read() if values is None else values
+        parse(WorkspaceSettings, toml, "tav.toml")
         # A relative path means from the workspace, wherever the command is called.
-        self.parts = inspect_base(resolve(parse(WorkspaceSettings, toml, "tav.toml").base, workspace.folder))
+        self.parts = inspect_base(find_base(merge(toml, flags)["base"], workspace.folder))
         self.settings = in_force(toml, flags, self.parts.recommendation)
         self._texts: dict[str, Tensor] = {}
 
@@ -138,10 +139,17 @@ class Session:
         return base_digest(self.parts, digest_cache())
 
     @property
-    def tuned(self) -> Stage:
+    def given(self) -> Stage | None:
+        """Weights that take the place of tuning's: imported, or carried over from another base."""
         if self.settings.imported is not None:
-            return stages.imported_stage(self.workspace.tuned, self.base_digest, self.settings.imported)
-        return stages.tuned_stage(
+            return given.imported_stage(self.workspace.tuned, self.base_digest, self.settings.imported)
+        if self.settings.carried is not None:
+            return given.carried_stage(self.workspace.tuned, self.base_digest, self.settings.carried)
+        return None
+
+    @property
+    def tuned(self) -> Stage:
+        return self.given or stages.tuned_stage(
             self.workspace.tuned, self.settings, self.clip_inputs, self.base_digest, self.precision
         )
 
@@ -149,7 +157,11 @@ class Session:
         """The inversion of the tuned weights that are there now."""
         tuned = self.tuned
         tuned_digest = digest(tuned.result) if tuned.result.is_file() else ""
-        own = {"clip": self.clip_inputs, "base": self.base_digest, "precision": self.precision}
+        return self.inverted_from(tuned_digest, steps, self.precision)
+
+    def inverted_from(self, tuned_digest: str, steps: int, precision: str) -> Stage:
+        """The inversion of the tuned weights of that digest."""
+        own = {"clip": self.clip_inputs, "base": self.base_digest, "precision": precision}
         network = {**own, "frame_attention": self.settings.frame_attention}
         return stages.inverted_stage(self.workspace.inverted, network, tuned_digest, steps)
 
@@ -222,8 +234,7 @@ class Session:
                 stages.refuse_other(self.tuned, load_tuned(self.tuned.result, self.video), "")
                 self.network.weights = self.tuned.key
             except CheckpointError as error:
-                again = "`tav import PATH`, after removing it," if self.settings.imported else "`tav tune --fresh`"
-                raise CheckpointError(error.message, f"{again} makes it again") from None
+                raise CheckpointError(error.message, f"{given.how_again(self.tuned)} makes it again") from None
 
     def encoded(self) -> "Generator[RunEvent, None, EncodedClip]":
         """The clip's latents: posterior mean and deviation, encoded once, then kept in the cache."""

@@ -65,13 +65,19 @@ class WorkspaceSettings(Preset, DeviceSettings):
     format: int = Field(default=FORMAT, ge=1, le=FORMAT, description="how the workspace is written down; tav sets it")
     caption: str = Field(pattern=r"\S", description="what the clip shows")
     base: str = Field(
-        min_length=1, description="the text-to-image model: storybook, a folder, or a name in the local hub cache"
+        min_length=1, description="the text-to-image model: storybook, a name of `tav bases list`, or a folder"
     )
     preset: str | None = Field(default=None, description="one of the presets")
     imported: str | None = Field(
         default=None,
         min_length=1,
         description="digest of weights tuned elsewhere, written by `tav import`; they are used and nothing is tuned",
+    )
+    carried: str | None = Field(
+        default=None,
+        min_length=1,
+        description="digest of weights tuned on another base, written by `tav bases use --carry-over`; what tuning "
+        "changed there is used here, and nothing is tuned",
     )
     clip: SourceClip
 

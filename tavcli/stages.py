@@ -14,6 +14,8 @@ from tavcli.fingerprint import key
 from tavcli.settings import WorkspaceSettings, read_json
 
 State = Literal["fresh", "stale", "missing"]
+# How weights came that tuning here has not made, by the setting that names them.
+GIVEN = {"imported": "imported", "carried": "carried over"}
 INPUTS = "inputs.json"
 TUNED, STATE, LOG = "attention.safetensors", "state.safetensors", "steps.jsonl"
 INVERTED, CHECK = "latents.safetensors", "check.json"
@@ -71,8 +73,9 @@ class Stage:
         if not others:
             return ""
         was = read_inputs(others[-1].parent)
-        if "imported" in was:
-            return "what is there was imported"
+        for way, words in GIVEN.items():
+            if way in was:
+                return f"what is there was {words}"
         return ", ".join(f"{name} {old} -> {new}" for name, old, new in differences(was, self.inputs))
 
 
@@ -90,6 +93,16 @@ def read_inputs(folder: Path) -> dict[str, Any]:
         return {}
     refuse_newer(values.pop("format", None), str(folder))
     return values
+
+
+def in_any_precision(stage: Stage) -> list[Path]:
+    """Folders made from the inputs of `stage`, whatever the precision: other machines have other ones."""
+    wanted = _but_precision(stage.inputs)
+    return [folder for folder in sorted(stage.parent.glob("*/")) if _but_precision(read_inputs(folder)) == wanted]
+
+
+def _but_precision(inputs: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in inputs.items() if name != "precision"}
 
 
 def differences(was: dict[str, Any], now: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
@@ -125,20 +138,6 @@ def tuned_stage(
         "tune": settings.tune.model_dump(mode="json", exclude={"recompute"}),
     }
     return Stage("tuned", parent, TUNED, inputs)
-
-
-def imported_stage(parent: Path, base_digest: str, imported: str) -> Stage:
-    """Weights tuned elsewhere take the tuned stage's place; nothing that is set here has made them."""
-    return Stage("tuned", parent, TUNED, {"base": base_digest, "imported": imported})
-
-
-def refuse_lost_import(stage: Stage) -> None:
-    """Raise CheckpointError when imported weights are not there: tuning cannot make them."""
-    if "imported" in stage.inputs and stage.state != "fresh":
-        raise CheckpointError(
-            "the imported weights are gone, or the base is not the one they were imported for",
-            "`tav import PATH` again, or remove `imported` from tav.toml to tune here",
-        )
 
 
 def inverted_stage(parent: Path, network: dict[str, Any], tuned_digest: str, steps: int) -> Stage:

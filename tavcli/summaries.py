@@ -3,12 +3,12 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tav.errors import TavError
-from tavcli.edits import MADE, RECIPE
-from tavcli.jobs import Facts, Job
+from tav.errors import SettingsError, TavError
+from tavcli.edits import MADE
+from tavcli.jobs import Facts, Job, Request
 from tavcli.marks import read_marks
 from tavcli.scores import read_scores
-from tavcli.settings import read_json, read_toml
+from tavcli.settings import read_json
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,13 @@ class Summary:
         return {name: value for name, value in asdict(self).items() if value != getattr(Summary, name, _NONE)}
 
     @staticmethod
+    def of_request(request: Request) -> "Summary":
+        """Of a job to be."""
+        facts = Facts(kind=request.kind, state="queued", settings=request.settings)
+        recipe = _of_recipe(request.recipe) if request.recipe else {"title": _title(facts)}
+        return Summary(**{**recipe, **_of_facts(facts)})
+
+    @staticmethod
     def of(values: dict[str, Any]) -> "Summary":
         """The inverse of `as_json`."""
         return Summary(**values | {"tags": tuple(values.get("tags", ()))})
@@ -57,13 +64,12 @@ def summary(job: Job) -> Summary:
     if job.edit is None:
         return Summary(**{"title": _title(facts), "base": _base(facts), **told})
     try:
-        recipe = read_toml(job.folder / RECIPE)
+        recipe = job.edit.recipe
         marks = read_marks(job.folder)
         marked = {"starred": marks.starred, "tags": marks.tags, "scores": read_scores(job.folder) or None}
         return Summary(**{**_of_recipe(recipe), **told, **_made(job), **marked})
-    except (TavError, TypeError, ValueError, AttributeError) as error:
-        reason = error.message if isinstance(error, TavError) else str(error)
-        return Summary(**{"title": job.folder.name, **told, "error": f"unreadable recipe: {reason}"})
+    except TavError as error:
+        return Summary(**{"title": job.folder.name, **told, "error": f"unreadable recipe: {error.message}"})
 
 
 def _of_facts(facts: Facts) -> dict[str, Any]:
@@ -97,9 +103,10 @@ def _of_recipe(recipe: dict[str, Any]) -> dict[str, Any]:
 
 
 def _made(job: Job) -> dict[str, Any]:
-    if not (job.folder / MADE).is_file():
+    try:
+        made = read_json(job.folder / MADE)
+    except SettingsError:
         return {}
-    made = read_json(job.folder / MADE)
     return {"date": str(made["date"])} if "date" in made else {}
 
 

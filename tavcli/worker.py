@@ -5,19 +5,21 @@ next one runs.
 """
 
 import contextlib
+import itertools
 import os
 import re
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 import filelock
 
-from tav.atomic import read_text
-from tavcli import presence
+from tav.atomic import is_running, read_text
+from tav.errors import DeviceMemoryError
+from tavcli import desks, presence
 from tavcli.desks import Desk
 from tavcli.edits import Edit
 from tavcli.home import cache_folder
@@ -25,10 +27,10 @@ from tavcli.interrupts import Interrupted, interrupts
 from tavcli.jobs import Began, Ended, Job, State
 from tavcli.locks import Busy
 from tavcli.performing import attended, failure, session_of, starts_whole
-from tavcli.presence import Status
 from tavcli.queue import Queue
-from tavcli.session import Note, RunEvent
+from tavcli.session import Note, RunEvent, Session
 from tavcli.settings import Layer
+from tavcli.summaries import summary
 from tavcli.warm import Warm
 from tavcli.workspace import Workspace
 
@@ -36,6 +38,8 @@ from tavcli.workspace import Workspace
 _IDLE = 0.5
 # A worker that had nothing to do for so many seconds gives the device's memory, and its turn, to others.
 _LINGER = 30
+# So many prompts that wait are read together with the present one.
+_AHEAD = 16
 
 
 WorkEvent = RunEvent | Edit | Began | Ended
@@ -51,22 +55,23 @@ class Worker:
     wait: bool = True
     warm: Warm = field(default_factory=Warm)
     _sitting: bool = False
-    _whole: bool = True  # does the job's time tell what its like will take?
+    _whole: bool = False  # does the job's time tell what its like will take?
 
-    def run(self) -> Iterator[WorkEvent]:
+    def run(self) -> Generator[WorkEvent, None, None]:
         """Work until the queues are empty or, watching, until the program is stopped."""
         with contextlib.ExitStack() as held, contextlib.ExitStack() as seat:
-            desks = [self._desk(workspace, held) for workspace in self.workspaces]
+            places = [desks.sit(workspace, self.device, held) for workspace in self.workspaces]
             idle = time.monotonic()
             while True:
-                if any(desk.queue.waits() for desk in desks):
+                if any(desk.queue.waits() for desk in places):
                     yield from self._sit(seat)
-                    for desk, job in self._taken(desks):
+                    for desk, job in self._taken(places):
                         yield from self._do(desk, job)
                         idle = time.monotonic()
-                elif self.watch:
-                    self._idle(desks)
-                    if all(desk.queue.paused for desk in desks) or time.monotonic() - idle > _LINGER:
+                elif self.watch and _is_watched():
+                    self._idle(places)
+                    unused = all(desk.queue.paused for desk in places) or time.monotonic() - idle > _LINGER
+                    if self._sitting and unused:
                         self._leave(seat)
                 else:
                     return
@@ -78,20 +83,15 @@ class Worker:
 
         return choose_device(self.flags.get("device", "auto")).type
 
-    def _desk(self, workspace: Workspace, held: contextlib.ExitStack) -> Desk:
-        desk = Desk(Queue(workspace), Status(held.enter_context(presence.present(workspace)), device=self.device))
-        desk.rest()
-        return desk
-
-    def _taken(self, desks: list[Desk]) -> Iterator[tuple[Desk, Job]]:
+    def _taken(self, places: list[Desk]) -> Iterator[tuple[Desk, Job]]:
         """The next job, from the first queue that has one."""
-        for desk in desks:
+        for desk in places:
             if job := desk.take():
                 yield desk, job
                 return
 
-    def _idle(self, desks: list[Desk]) -> None:
-        for desk in desks:
+    def _idle(self, places: list[Desk]) -> None:
+        for desk in places:
             desk.rest()
         time.sleep(_IDLE)
 
@@ -109,37 +109,51 @@ class Worker:
     # One job ----------------------------------------------------------------------------------------------------------
 
     def _do(self, desk: Desk, job: Job) -> Iterator[WorkEvent]:
-        yield Began(job.workspace, job.name, desk.title(job))
-        began, told, stop = time.monotonic(), {}, False
+        yield Began(job.workspace, job.name, summary(job).title)
+        began, short = time.monotonic(), False
+        told: dict[str, str] = {}
         desk.begin(job)
-        self._whole = True
+        self._whole = False
         try:
             yield from self._watched(desk, job)
             state: State = "done"
         except Interrupted:
-            state, stop = self._why(desk, job)
-        except Exception as error:
-            state, told = "failed", failure(error)
+            state = self._why(desk, job)
+        except Exception as error:  # of this job alone
+            state, told, short = "failed", failure(error), isinstance(error, DeviceMemoryError)
+        if short:  # only now: what is being handled holds what has to go
+            self.warm.free()
         yield desk.end(job, state, time.monotonic() - began, self._whole, told)
-        if stop:
+        if interrupts.stopping:
             raise Interrupted("`tav work` goes on where it was")
 
-    def _why(self, desk: Desk, job: Job) -> tuple[State, bool]:
-        """The state of a job that was stopped, and whether the worker was meant."""
-        wish = desk.queue.wished(job)
+    def _why(self, desk: Desk, job: Job) -> State:
+        """The state of a job that was stopped."""
         interrupts.answered()
-        if wish == "cancel":
-            return "cancelled", False
-        return ("paused", False) if wish == "pause" else ("queued", True)
+        states: dict[str, State] = {"cancel": "cancelled", "pause": "paused"}
+        return states.get(desk.queue.wished(job), "queued")
 
     def _watched(self, desk: Desk, job: Job) -> Iterator[WorkEvent]:
         session = session_of(job, self.flags, self.warm)
         session.previews = True
+        session.upcoming = _upcoming(session, desk.queue) if job.edit else ()
         self._whole = starts_whole(session, job)
-        session.upcoming = tuple(row.summary.title for row in desk.queue.rows() if row.state == "queued" and job.edit)
         for event in attended(session, job):
             desk.tell(event)
             yield event
+
+
+def _upcoming(session: Session, queue: Queue) -> tuple[str, ...]:
+    """The next prompts for the same base."""
+    waiting = (row for row in queue.rows() if row.state == "queued" and row.kind == "edit")
+    titles = (row.summary.title for row in waiting if row.summary.base == session.settings.base)
+    return tuple(itertools.islice(titles, _AHEAD))
+
+
+def _is_watched() -> bool:
+    """A worker that a screen has started stays for as long as that lives."""
+    watcher = os.environ.get(presence.WATCHER, "")
+    return not watcher.isdecimal() or is_running(int(watcher))
 
 
 def _turn_at(device: str, seat: contextlib.ExitStack, wait: bool) -> Iterator[Note]:

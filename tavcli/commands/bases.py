@@ -1,56 +1,124 @@
-"""`tav bases`: which text-to-image models are on this machine, what they are, and fetching one when asked to."""
+"""`tav bases`: which text-to-image models are on this machine, what they are, and getting and choosing one."""
 
 import sys
-from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from tav.bases.digest import base_digest
 from tav.bases.lexicon import Lexicon
+from tav.bases.parts import inspect_base
 from tav.errors import SettingsError
-from tavcli import exchange
+from tavcli import bases, conversion, exchange
+from tavcli.bases import HUB_CACHE, Entry, KnownBase, find_base, folder_size, free_name, known_bases
+from tavcli.commands.use import use
 from tavcli.console import Talk, size
+from tavcli.conversion import Conversion
+from tavcli.fingerprint import digest_cache
 from tavcli.options import Options
+from tavcli.recipes import plain
 
-app = typer.Typer(help="Text-to-image bases: list, fetch, info.", no_args_is_help=True)
-
-HUB_CACHE = "hub cache"
+app = typer.Typer(help="Text-to-image bases: list, add, fetch, choose.", no_args_is_help=True)
 
 
 @app.command("list")
 def list_bases(context: typer.Context) -> None:
-    """List the embedded base and those in the local hub cache. A folder in the diffusers layout is a base too."""
-    options: Options = context.obj
-    talk = Talk(options)
-    data = list(_known_bases())
-    rows = [[base["name"], size(base["size"]), base["place"], base["path"]] for base in data]
-    talk.table(data, ["name", "size", "place", "path"], rows)
-    if not any(base["place"] == HUB_CACHE for base in data):
-        talk.say("no bases in the hub cache; `tav bases fetch NAME` downloads one, a folder is named by its path")
+    """List the embedded base, those that were added, and those in the local hub cache."""
+    talk = Talk(context.obj)
+    known = list(known_bases())
+    data = [asdict(base) | {"path": str(base.path)} for base in known]
+    talk.table(data, ["name", "size", "place", "path"], map(_row, known))
+    if not any(base.place == HUB_CACHE for base in known):
+        talk.say("no bases in the hub cache; `tav bases fetch NAME` downloads one, `tav bases add PATH` takes a folder")
 
 
-def _known_bases() -> Iterator[dict[str, Any]]:
-    """Name, path, size in bytes and place of each base that has a name here."""
-    from tav.bases.catalog import cached_bases
-    from tav.bases.embedded import EMBEDDED, FOLDER, is_there
+def _row(base: KnownBase) -> list[str]:
+    place = f"{base.place}, gone" if base.gone else base.place
+    return [base.name, "-" if base.gone else size(base.size), place, plain(str(base.path))]
 
-    if is_there():
-        taken = sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file())
-        yield {"name": EMBEDDED, "path": str(FOLDER), "size": taken, "place": "embedded"}
-    for base in cached_bases():
-        yield {"name": base.name, "path": str(base.path), "size": base.size, "place": HUB_CACHE}
+
+@app.command()
+def add(
+    context: typer.Context,
+    path: Annotated[
+        Path, typer.Argument(metavar="PATH", help="A diffusers folder, or a whole checkpoint (.safetensors).")
+    ],
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Its short name; the file's own if left out.")
+    ] = None,
+    like: Annotated[
+        str | None, typer.Option(metavar="BASE", help="For a file: the base whose configs and tokenizer it takes.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Give a folder a short name, or make a base of a checkpoint of one file, once."""
+    talk = Talk(context.obj)
+    if path.is_file():
+        _convert(context.obj, talk, conversion.plan(path, name, like), yes)
+        return
+    if like is not None:
+        raise SettingsError("--like is for checkpoints of one file", "a folder has configs of its own")
+    parts = inspect_base(path.expanduser().resolve())
+    chosen = free_name(name, path.resolve())
+    if not context.obj.dry_run:
+        bases.add(chosen, Entry(path=str(parts.folder)))
+        talk.say(_added(chosen))
+    talk.result({"name": chosen, "path": str(parts.folder)}, [] if context.obj.dry_run else [chosen])
+
+
+def _convert(options: Options, talk: Talk, planned: Conversion, yes: bool) -> None:
+    predicts = planned.like.prediction_type
+    talk.say(f"{planned.folder}: about {size(planned.bytes)}")
+    talk.say(
+        f"configs, tokenizer and schedule of {planned.like_name}, which predicts {predicts} (--like BASE: another's)"
+    )
+    if not options.dry_run:
+        if not _agreed(yes, "convert", "make this folder?"):
+            return
+        conversion.convert(planned)
+        talk.say(_added(planned.name))
+    facts = {"name": planned.name, "path": str(planned.folder), "size": planned.bytes, "like": planned.like_name}
+    talk.result(facts, [] if options.dry_run else [planned.name])
+
+
+def _added(name: str) -> str:
+    return f"in your list as {name}: tav init CLIP --base {name}, or in a workspace: tav bases use {name}"
+
+
+@app.command()
+def remove(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Take a base out of the list. A folder stays where it is; one that tav made from a file is removed."""
+    talk = Talk(context.obj)
+    entry = bases.listed(name)
+    ours = bases.is_converted(name, entry)
+    if ours:
+        talk.say(f"{entry.folder}, made from {entry.converted_from}, goes too: {size(folder_size(entry.folder))}")
+    talk.say(
+        f"tav does not know which workspaces use {name}: those say so, until it is added again or another is chosen"
+    )
+    if context.obj.dry_run or (ours and not _agreed(yes, "remove", "remove it?")):
+        return
+    bases.remove(name)
+    talk.result({"name": name, "path": str(entry.folder), "removed": ours}, [])
+
+
+def _agreed(yes: bool, verb: str, question: str) -> bool:
+    """Was it told to? Asks who is at the terminal. Raises SettingsError when nobody is."""
+    if not yes and not sys.stdin.isatty():
+        raise SettingsError(f"nobody is there to ask whether to {verb}", f"--yes {verb}s without asking")
+    return yes or typer.confirm(question, err=True)
 
 
 @app.command()
 def info(context: typer.Context, name: Annotated[str, typer.Argument(metavar="NAME|PATH")]) -> None:
     """Say what a base is: its sizes, what it predicts, what it recommends."""
-    from tav.bases.catalog import resolve
-    from tav.bases.digest import base_digest
-    from tav.bases.parts import inspect_base
-    from tavcli.fingerprint import digest_cache
-
-    parts = inspect_base(resolve(name))
+    parts = inspect_base(find_base(name))
     facts = {
         "folder": str(parts.folder),
         "native size": "{}x{}".format(*parts.native_size),
@@ -95,9 +163,7 @@ def fetch(
             {"name": plan.name, "size": plan.total, "licence": plan.licence, "files": [file for file, _ in plan.files]}
         )
         return
-    if not yes and not sys.stdin.isatty():
-        raise SettingsError("nobody is there to ask whether to download", "--yes downloads without asking")
-    if not yes and not typer.confirm("download it?", err=True):
+    if not _agreed(yes, "download", "download it?"):
         return
     folder = catalog.fetch(plan)
     talk.result({"name": name, "path": str(folder)}, [str(folder)])
@@ -117,3 +183,6 @@ def extract(
     if not options.dry_run:
         exchange.extract(parts, folder)
     talk.result({"path": str(folder.resolve()), "size": needed}, [] if options.dry_run else [str(folder)])
+
+
+app.command("use")(use)

@@ -9,6 +9,7 @@ import typer
 from tav.bases.embedded import EMBEDDED
 from tav.errors import SettingsError
 from tav.settings import ClipSettings, parse
+from tavcli.bases import find_base, written_name
 from tavcli.commands.taken import draw, in_words, warnings
 from tavcli.commands.texts import warn_of_cut_text, warn_of_unknown_words
 from tavcli.console import Talk, short
@@ -75,7 +76,6 @@ def init(
 
 def _take(clip: Path, values: dict[str, Any], preset: str | None, flags: Layer) -> dict[str, Any]:
     """Choose frames and size, fill them into `values`, and decode once to be sure; returns what was taken."""
-    from tav.bases.catalog import resolve
     from tav.bases.parts import inspect_base
     from tav.bases.sizes import check_size, fitting_size
     from tav.video import choose_frames, fit, judge, probe, read_clip
@@ -84,7 +84,7 @@ def _take(clip: Path, values: dict[str, Any], preset: str | None, flags: Layer) 
     settings = parse(ClipSettings, clip_layer, "clip settings")
     info = probe(clip)
     choose_frames(info, settings)
-    parts = inspect_base(resolve(values["base"]))
+    parts = inspect_base(find_base(values["base"]))
     size = settings.size or fitting_size(parts, info.width / info.height)
     check_size(parts, *size)
     read = read_clip(clip, settings, size, info)
@@ -103,13 +103,9 @@ def _take(clip: Path, values: dict[str, Any], preset: str | None, flags: Layer) 
 
 
 def _base(given: str | None) -> str:
-    """The base as it is written down: a folder by its full path, the embedded one and hub names as they are."""
-    from tav.bases.catalog import resolve
     from tavcli.user import default_base
 
-    name = given or default_base()
-    folder = resolve(name)
-    return str(folder) if name != EMBEDDED and Path(name).expanduser().is_dir() else name
+    return written_name(given or default_base())
 
 
 def _ask_caption(options: Options) -> str:

@@ -15,11 +15,11 @@ from tavcli.commands.texts import refuse_odd_texts, warn_of_unknown_words
 from tavcli.console import Talk
 from tavcli.jobs import Kind, Request
 from tavcli.options import Options
+from tavcli.orders import Order, made_into_requests, session_for
 from tavcli.quantities import clock
 from tavcli.queue import Queue, Row
 from tavcli.recipes import plain
 from tavcli.session import Session
-from tavcli.settings import Layer, without_none
 
 app = typer.Typer(help="Jobs that wait for a worker: add, list, pause, move, retry.", no_args_is_help=True)
 
@@ -51,23 +51,13 @@ def add(
     if not texts:
         raise SettingsError("no prompt", "say what the new videos show, or name a file with --file")
     refuse_odd_texts(texts, negative)
-    wanted = grids.prompts(texts)
-    sample = {"negative_prompt": negative, "inversion": inversion}
-    flags: Layer = {"sample": without_none(sample), "invert": without_none({"steps": steps}), **options.flags()}
-    session = Session(options.workspace(), flags)
-    samplings = grids.samplings(
-        session.settings.sample,
-        grids.whole_numbers(seed, "--seed") if seed else None,
-        grids.numbers(guidance, "--guidance") if guidance else None,
-        grids.numbers(vary, "--vary") if vary else None,
-    )
-    if len(wanted) * len(samplings) > grids.MOST:
-        raise SettingsError(f"a grid of {len(wanted) * len(samplings)} edits", f"at most {grids.MOST} at once")
-    warn_of_unknown_words(
-        session.parts, talk, [*wanted, session.settings.sample.negative_prompt], session.settings.caption
-    )
-    grid = [requests.edit(session, prompt, sampling) for prompt in wanted for sampling in samplings]
-    _add(options, talk, session, grid, ask=len(grid) > len(texts) and not yes)
+    lists = {"guidance": guidance or "", "vary": vary or "", "seed": seed or ""}
+    order = Order(tuple(texts), negative, steps=steps, inversion=inversion, flags=options.flags(), **lists)
+    session = session_for(options.workspace(), order)
+    wanted = made_into_requests(session, order)
+    settings, prompts_of = session.settings, dict.fromkeys(str(one.recipe["prompt"]) for one in wanted if one.recipe)
+    warn_of_unknown_words(session.parts, talk, [*prompts_of, settings.sample.negative_prompt], settings.caption)
+    _add(options, talk, session, wanted, ask=len(wanted) > len(texts) and not yes)
 
 
 @app.command()
@@ -248,5 +238,5 @@ def _lines(file: Path) -> list[str]:
         text = read_text(file)
     except ValueError:
         raise SettingsError(f"{file} is not UTF-8 text", "save it as UTF-8, one prompt a line") from None
-    lines = (line.strip() for line in text.splitlines())
+    lines = (line.strip() for line in text.removeprefix("\ufeff").splitlines())
     return [line for line in lines if line and not line.startswith("#")]

@@ -9,23 +9,37 @@ import typer
 
 from tav.errors import BaseModelError, SettingsError, TavError
 from tav.settings import BaseRecommendation
+from tavcli import given
 from tavcli.console import Talk, short
 from tavcli.edits import RECIPE, Edit, all_edits, find_edit
+from tavcli.jobs import JOB
 from tavcli.options import Options
+from tavcli.queue import Queue
 from tavcli.recipes import as_toml, checked, command, plain
 from tavcli.session import Session
 from tavcli.settings import WorkspaceSettings, in_force, read_json
-from tavcli.stages import Stage
+from tavcli.stages import GIVEN, Stage
 from tavcli.workspace import Workspace
 
 _EDIT = re.compile(r"[0-9]+(-[a-z0-9-]*)?")
+_NEXT = {
+    "queued": "`tav work` makes it",
+    "running": "it is being made",
+    "paused": "`tav queue resume {}` goes on",
+    "failed": "`tav queue ls` says why, `tav queue retry {}` queues it again",
+    "cancelled": "`tav queue retry {}` queues it again",
+    "interrupted": "`tav queue resume {}` goes on",
+}
 
 
 def ls(context: typer.Context) -> None:
     """List the edits of the workspace."""
     options: Options = context.obj
     talk = Talk(options)
-    rows = [_row(edit) for edit in all_edits(options.workspace())]
+    workspace = options.workspace()
+    edits = all_edits(workspace)
+    states = _states(workspace, edits)
+    rows = [_row(edit, states[edit.number]) for edit in edits]
     if not rows and not options.json:
         talk.say('no edits yet: tav edit "a new caption"')
         return
@@ -34,7 +48,7 @@ def ls(context: typer.Context) -> None:
     talk.table(
         data,
         [*columns.values(), "start"],
-        [[*(plain(str(row[name])) for name in columns), row["start"]] for row in rows],
+        [[plain(str(row[name])) for name in (*columns, "start")] for row in rows],
     )
 
 
@@ -78,8 +92,10 @@ def _show_file(path: Path, talk: Talk) -> None:
 
 def _show_edit(workspace: Workspace, edit: Edit, talk: Talk) -> None:
     recipe = edit.recipe
-    talk.say(f"{short(edit.folder)} ({_state(edit)}); {_again(workspace, edit, recipe)}")
-    talk.result({**recipe, "state": _state(edit), "made": _made(edit)}, [as_toml(recipe)])
+    state = _states(workspace, [edit])[edit.number]
+    words = _NEXT[state].format(edit.number) if state in _NEXT else _again(workspace, edit, recipe)
+    talk.say(f"{short(edit.folder)} ({state}); {words}")
+    talk.result({**recipe, "state": state, "made": _made(edit)}, [as_toml(recipe)])
 
 
 def _again(workspace: Workspace, edit: Edit, recipe: dict[str, Any]) -> str:
@@ -127,23 +143,32 @@ def _what_is_there(workspace: Workspace, options: Options) -> tuple[WorkspaceSet
 
 
 def _why(stage: Stage) -> dict[str, str]:
-    if "imported" in stage.inputs:
-        return {"why": ", imported" if stage.state == "fresh" else ", what was imported is not there"}
+    if way := given.way(stage):
+        there = given.in_words(way, given.carried_from(stage))
+        words = there if stage.state == "fresh" else f"what was {GIVEN[way]} is not there"
+        return {"why": f", {plain(words)}"}
     why = stage.why_stale() if stage.state == "stale" else ""
     return {"why": f", {why}"} if why else {}
 
 
-def _row(edit: Edit) -> dict[str, Any]:
+def _row(edit: Edit, state: str) -> dict[str, Any]:
     recipe = edit.recipe
     start = "inverted" if recipe["inversion"] else f"noise, seed {recipe['seed']}"
     if recipe["inversion"] and recipe["vary"]:
         start = f"varied {recipe['vary']:g}, seed {recipe['seed']}"
+    if "carried" in recipe.get("tuned", {}):
+        start += f", {given.in_words('carried', recipe['tuned'].get('from'))}"
     shown = {name: recipe[name] for name in ("prompt", "guidance_scale", "steps")}
-    return {"number": edit.number, "state": _state(edit), **shown, "start": start, "video": edit.video}
+    return {"number": edit.number, "state": state, **shown, "start": start, "video": edit.video}
 
 
-def _state(edit: Edit) -> str:
-    return "done" if edit.done else "unfinished"
+def _states(workspace: Workspace, edits: list[Edit]) -> dict[int, str]:
+    """By number; the queue knows those that were queued."""
+    states = {edit.number: "done" if edit.done else "unfinished" for edit in edits}
+    if any(not edit.done and (edit.folder / JOB).is_file() for edit in edits):
+        rows = Queue(workspace).rows()
+        states |= {row.number: row.state for row in rows if row.kind == "edit" and row.summary.request}
+    return states
 
 
 def _made(edit: Edit) -> dict[str, Any]:

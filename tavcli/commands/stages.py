@@ -4,17 +4,17 @@ from typing import Annotated, Any
 
 import typer
 
-from tav.errors import SettingsError
 from tavcli import outputs, rendering, runner
 from tavcli.commands.texts import refuse_odd_texts, warn_of_cut_text, warn_of_unknown_words
 from tavcli.console import Talk, checked, short, size
 from tavcli.edits import Edit
 from tavcli.forecasts import Forecast, Forecaster
+from tavcli.given import carried_from, refuse_given, refuse_lost, way
 from tavcli.interrupts import Interrupted
 from tavcli.options import Options
 from tavcli.session import Checked, Session
 from tavcli.settings import Layer, without_none
-from tavcli.stages import Stage, refuse_lost_import
+from tavcli.stages import Stage
 
 # Said otherwise: in the line below, or by the line as a whole.
 _NOT_SHOWN = ("stage", "run", "state", "recompute", "memory", "free_memory", "disk", "seconds", "needs")
@@ -34,8 +34,7 @@ def tune(
     """Teach the base this clip. Resumes by itself; settings given here are written into tav.toml."""
     options: Options = context.obj
     talk = Talk(options)
-    if options.workspace().read().get("imported") is not None:
-        raise SettingsError("the tuned weights are imported", "remove `imported` from tav.toml to tune here")
+    refuse_given(options.workspace().read())
     session = _open(options, talk, {"tune": without_none({"steps": steps, "learning_rate": lr, "scope": scope})})
     stage = session.tuned
     if options.dry_run:
@@ -141,7 +140,7 @@ def _open(options: Options, talk: Talk, flags: Layer) -> Session:
 
 def _make_tuned(session: Session, talk: Talk) -> None:
     stage = session.tuned
-    refuse_lost_import(stage)
+    refuse_lost(stage)
     if stage.state != "fresh":
         talk.say(_because("tuning first", stage))
         talk.follow(runner.tune(session))
@@ -164,11 +163,11 @@ def _because(what: str, stage: Stage) -> str:
 
 def _will_tune(session: Session, fresh: bool = False) -> dict[str, Any]:
     stage = session.tuned
-    refuse_lost_import(stage)
+    refuse_lost(stage)
     state = "stale" if fresh else stage.state
     row: dict[str, Any] = {"stage": "tune", "state": state, "run": state != "fresh"}
-    if "imported" in stage.inputs:
-        return row | {"imported": stage.inputs["imported"]}
+    if given := way(stage):
+        return row | {given: stage.inputs[given]} | ({"from": name} if (name := carried_from(stage)) else {})
     steps = session.settings.tune.steps
     row |= {"steps": steps}
     if state == "fresh":

@@ -11,15 +11,21 @@ from textual.screen import Screen
 from textual.worker import WorkerFailed
 
 from tav.errors import TavError
+from tavcli import presence
+from tavcli.presence import Status
 from tavcli.recipes import plain
-from tavcli.tui import look
+from tavcli.tui import crew, look
+from tavcli.tui.aside import aside
+from tavcli.tui.crew import Crew
 from tavcli.tui.palette import Palette, commands
 from tavcli.tui.screens.help import Help
+from tavcli.tui.screens.leaving import STOPS, Leaving
 from tavcli.tui.screens.library import Library
 from tavcli.tui.screens.workspace import WorkspaceScreen
 from tavcli.workspace import Workspace
 
 _LEAVE = "Leave; renders go on or stop, as you answer"
+_QUITTING = "quitting"
 # Seconds an error stays on the screen.
 _READING_TIME = 10
 
@@ -27,6 +33,7 @@ _READING_TIME = 10
 class TavApp(App[None]):
     """The library of the workspaces under `root`; with a `workspace`, that one on top of it.
 
+    `flags` are those that its workers are given.
     After it has ended, `failure` is what ended it, if that was a bug, and `stopped` tells whether a signal did.
     """
 
@@ -34,16 +41,19 @@ class TavApp(App[None]):
     CSS = look.CSS
     COMMANDS = {Palette}
     BINDINGS = [
+        # The palette lists what the footer has no room for.
+        Binding("ctrl+p", "command_palette", "More", show=False, priority=True, tooltip="All commands, to search"),
         Binding("f1", "help", "Help", tooltip="What has the focus, and its keys"),
         Binding("q", "quit", "Quit", tooltip=_LEAVE),
         Binding("ctrl+q", "quit", "Quit", tooltip=_LEAVE, show=False, priority=True),
     ]
 
-    def __init__(self, root: Path, workspace: Workspace | None = None) -> None:
+    def __init__(self, root: Path, workspace: Workspace | None = None, flags: tuple[str, ...] = ()) -> None:
         super().__init__()
         self.root, self.workspace = root, workspace
         self.failure: BaseException | None = None
         self.stopped = False
+        self.crew = Crew(flags)
         self.register_theme(look.THEME)
         self.theme = look.THEME.name
 
@@ -56,10 +66,22 @@ class TavApp(App[None]):
 
     async def may_quit(self) -> bool:
         """Called before it ends, in a worker: may `ask`. False: it stays."""
-        return True
+        working = [one for workspace in self.crew.places for one in await aside(presence.workers, workspace) if one.job]
+        if not working:
+            return True
+        what = ", ".join(one.what.split(":")[0] or one.job for one in working)
+        answer = await self.push_screen_wait(Leaving(f"It is at: {what}"))
+        if answer == STOPS:
+            await self.stop_workers(working)
+        return answer is not None
+
+    async def stop_workers(self, working: list[Status]) -> None:
+        """Ask them to save and end."""
+        await aside(crew.stop, working)
 
     async def action_quit(self) -> None:
-        self.run_worker(self._quit(), group="quit", exclusive=True)
+        if not any(worker.group == _QUITTING for worker in self.workers):  # it was asked already
+            self.run_worker(self._quit(), group=_QUITTING)
 
     async def _quit(self) -> None:
         if await self.may_quit():

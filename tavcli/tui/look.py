@@ -1,10 +1,14 @@
-"""How the application looks: one dark theme, the rules that all screens share, and how states are written.
+"""How the application looks: one dark theme, the rules that all screens share, and how states and places are written.
 
 The accents are Okabe and Ito's, lightened for a dark ground. No state is told by its colour alone.
 """
 
+from pathlib import Path
+
 from textual.content import Content
 from textual.theme import Theme
+
+from tavcli.recipes import plain
 
 THEME = Theme(
     name="tav",
@@ -77,16 +81,28 @@ _MUTED = "$foreground-muted"
 _STATES = {
     "fresh": ("●", "$success"),
     "stale": ("◐", "$warning"),
-    "made": ("●", "$success"),
     "missing": ("○", _MUTED),
     "queued": ("◌", "$secondary"),
     "running": ("▶", "$primary"),
     "paused": ("‖", "$warning"),
     "done": ("✓", "$success"),
     "failed": ("✗", "$error"),
-    "cancelled": ("×", _MUTED),
+    "cancelled": ("⊘", _MUTED),
     "interrupted": ("!", "$error"),
 }
+
+
+def symbol(word: str) -> Content:
+    """A state's symbol, where its word stands elsewhere."""
+    sign, style = _STATES.get(word, ("?", _MUTED))
+    return Content.styled(sign, style)
+
+
+def place(path: Path | str) -> str:
+    """A path, or a name, on one line; what is in the home folder begins with `~`."""
+    path = Path(path)
+    home = Path.home()
+    return plain(f"~/{path.relative_to(home)}" if path.is_relative_to(home) and path != home else str(path))
 
 
 def state(word: str, said: str | None = None) -> Content:

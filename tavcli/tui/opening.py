@@ -11,7 +11,7 @@ from tav.errors import SettingsError
 from tavcli.interrupts import Interrupted
 from tavcli.options import Options
 from tavcli.tui.app import TavApp
-from tavcli.workspace import SETTINGS
+from tavcli.workspace import SETTINGS, find
 
 _SIGNALS = [number for name in ("SIGINT", "SIGTERM", "SIGHUP") if (number := getattr(signal, name, None))]
 
@@ -26,11 +26,13 @@ def open_here(options: Options) -> None:
 
 def application(here: Path, options: Options) -> TavApp:
     """The workspace that was named or that `here` is in; else the library of those below `here`."""
+    flags = tuple(word for name, value in options.flags().items() for word in (f"--{name}", value))
     inside = any((folder / SETTINGS).is_file() for folder in (here, *here.parents))
     if not (inside or options.folder or os.environ.get("TAV_WORKSPACE")):
-        return TavApp(here)
-    workspace = options.workspace()
-    return TavApp(workspace.folder.parent, workspace)
+        return TavApp(here, flags=flags)
+    workspace = find(here, options.folder)
+    workspace.refuse_newer()
+    return TavApp(workspace.folder.parent, workspace, flags)
 
 
 def run(app: TavApp) -> None:

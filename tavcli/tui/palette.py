@@ -1,8 +1,8 @@
 """The commands that can be given now, all from their one declaration: the command palette lists them, so does the help.
 
 A command is a `Binding` with a tooltip, and a method: `Binding("x", "delete", "Delete", tooltip="Move the edit to the
-trash")` and `action_delete`. Its description is the footer's text, its tooltip says what it does in a sentence. Bindings
-without a tooltip (arrow keys, say) are no commands: they only move.
+trash")` and `action_delete`. Its description is the footer's text, its tooltip says what it does in a sentence. What
+has no tooltip (arrow keys, say) is no command: it only moves.
 """
 
 from dataclasses import dataclass

@@ -4,18 +4,13 @@ from textual.binding import Binding
 
 from tavcli.tui.clock import Clock
 
-
-def _key(keys: str, shown: str, action: str, name: str, tooltip: str, group: Binding.Group) -> Binding:
-    return Binding(keys, action, name, key_display=shown, tooltip=tooltip, group=group)
-
-
 _STEP, _SPEED = Binding.Group("Step", compact=True), Binding.Group("Speed", compact=True)
 BINDINGS = [
     Binding("space", "toggle_play", "Play", tooltip="Play, or stop at this frame"),
-    _key("comma,left", ",", "step(-1)", "Step back", "Stop, and show the frame before", _STEP),
-    _key("full_stop,right", ".", "step(1)", "Step on", "Stop, and show the next frame", _STEP),
-    _key("left_square_bracket", "[", "faster(-1)", "Slower", "Play slower, down to a quarter", _SPEED),
-    _key("right_square_bracket", "]", "faster(1)", "Faster", "Play faster, up to twice as fast", _SPEED),
+    Binding("comma,left", "step(-1)", "Step back", tooltip="Stop, and show the frame before", group=_STEP),
+    Binding("full_stop,right", "step(1)", "Step on", tooltip="Stop, and show the next frame", group=_STEP),
+    Binding("left_square_bracket", "faster(-1)", "Slower", tooltip="Play slower, down to a quarter", group=_SPEED),
+    Binding("right_square_bracket", "faster(1)", "Faster", tooltip="Play faster, up to twice as fast", group=_SPEED),
     Binding("home", "go_to(0)", "First frame", show=False, tooltip="Show the first frame"),
     Binding("end", "go_to(-1)", "Last frame", show=False, tooltip="Stop, and show the last frame"),
 ]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from tav.atomic import TEMPORARY
 from tav.errors import TavError
+from tavcli.overview import overview
 from tavcli.queue import Queue
-from tavcli.stages import INVERTED, TUNED
 from tavcli.workspace import SETTINGS, SHEET, Workspace
 
 # So deep under the current folder workspaces are looked for.
@@ -20,7 +20,8 @@ _LATEST = 8
 class Entry:
     """One workspace. `edits` counts them by state; `latest` are (state, prompt) of what waits, then of the newest.
 
-    `stages` are (name, state), empty while nobody has looked. One that cannot be read has a `problem`, and little else.
+    `stages` are (name, state), empty while nobody has looked. `problem` is why they cannot be told, or, of a workspace
+    whose tav.toml cannot be read, why nothing else is known.
     """
 
     folder: Path
@@ -72,8 +73,7 @@ def _filled(entry: Entry, workspace: Workspace) -> Entry:
 
 
 def judged(entry: Entry) -> Entry:
-    """With its stages."""
-    workspace = Workspace(entry.folder)
-    places = (("tuned", workspace.tuned, TUNED), ("inverted", workspace.inverted, INVERTED))
-    stages = ((name, "made" if any(parent.glob(f"*/{result}")) else "missing") for name, parent, result in places)
-    return replace(entry, stages=tuple(stages))
+    """With its stages, or why they cannot be told. Slow once for each base, whose files are read for its digest."""
+    seen = overview(Workspace(entry.folder))
+    stages = ((name, word) for name, word in (("tuned", seen.tuned), ("inverted", seen.inverted)) if word is not None)
+    return replace(entry, stages=tuple(stages), problem=seen.problem)

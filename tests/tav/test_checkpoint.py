@@ -11,9 +11,10 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from tav.checkpoint import FORMAT, load_tuned, read_tensors, save_tensors, save_tuned
+from tav.bases.load import blueprint
+from tav.checkpoint import FORMAT, difference, load_tuned, read_tensors, save_tensors, save_tuned
 from tav.errors import CheckpointError
-from tav.nets.inflate import VideoUNet, deflate, tuned_parameters
+from tav.nets.inflate import VideoUNet, deflate, inflate, tuned_parameters
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -114,6 +115,30 @@ def test_tensors_and_provenance_come_back(provenance: dict, path: Path, randn: C
     assert told == provenance
     assert same(back, tensors)
     assert {name: value.dtype for name, value in back.items()} == {name: value.dtype for name, value in tensors.items()}
+
+
+# what tuning changed, for another base
+
+
+def test_the_difference_is_what_was_saved(tuned: VideoUNet, base: Callable, path: Path) -> None:
+    save_tuned(path, tuned, {})
+    weightless = inflate(blueprint(base("tiny").parts, "unet"))
+    assert same(difference(path, weightless), read_tensors(path, "tuned")[0])
+
+
+def test_whole_queries_are_no_difference(tuned: VideoUNet, path: Path) -> None:
+    save_tensors(path, "tuned", {name: one.detach() for name, one in tuned_parameters(tuned).items()}, {})
+    load_tuned(path, tuned)
+    with pytest.raises(CheckpointError, match="whole queries"):
+        difference(path, tuned)
+
+
+def test_the_difference_of_another_network_is_refused(
+    tuned: VideoUNet, make_video: Callable[..., VideoUNet], path: Path
+) -> None:
+    save_tuned(path, tuned, {})
+    with pytest.raises(CheckpointError, match="other shapes"):
+        difference(path, make_video("sd1"))
 
 
 # what is refused

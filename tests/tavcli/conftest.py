@@ -25,6 +25,9 @@ hypothesis.settings.register_profile("tav", deadline=None, derandomize=True, dat
 hypothesis.settings.load_profile("tav")
 
 CAPTION = "a man is skiing"
+# Debian's, by their paths: nothing is looked for, and nothing is fetched.
+CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
+QUIET = ["disable-quic", "no-first-run", "disable-background-networking", "disable-component-update", "disable-sync"]
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 Files = dict[str, tuple[str, int]]
 
@@ -208,3 +211,23 @@ def embedded(make_tiny_base: Callable[..., Path], tmp_path: Path, monkeypatch: p
     (folder / "lexicon.json").write_text(json.dumps({"format": 1, "words": ["a", "man", "cat"], "spare": ["sks"]}))
     monkeypatch.setattr("tav.bases.embedded.FOLDER", folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A browser without a screen, as Selenium drives it; skips where there is none."""
+    if missing := [str(path) for path in (CHROMIUM, DRIVER) if not path.exists()]:
+        pytest.skip(f"no browser: {' and '.join(missing)} missing (Debian: apt-get install chromium chromium-driver)")
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = str(CHROMIUM)
+    profile = tmp_path_factory.mktemp("browser")
+    for flag in ["headless", "no-sandbox", "disable-gpu", *QUIET, f"user-data-dir={profile}"]:
+        options.add_argument(f"--{flag}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("no_proxy", "*")  # the driver is on this machine
+        driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(str(DRIVER)))
+        yield driver
+        driver.quit()

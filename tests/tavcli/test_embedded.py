@@ -52,7 +52,7 @@ def test_a_folder_of_its_name_does_not_take_its_place(done: Call, clip: Path, ti
 def test_it_is_listed_and_explained(done: Call, embedded: Path, tmp_path: Path) -> None:
     (listed,) = done(tmp_path, "--json", "bases", "list").json()
     size = sum(path.stat().st_size for path in embedded.rglob("*") if path.is_file())
-    assert listed == {"name": EMBEDDED, "path": str(embedded), "size": size, "place": "embedded"}
+    assert listed == {"name": EMBEDDED, "path": str(embedded), "size": size, "place": "embedded", "gone": False}
     assert "embedded" in done(tmp_path, "bases", "list").out
     said = done(tmp_path, "bases", "info", EMBEDDED).out
     for line in ("latent channels: 8", "words:           3 known, 1 spare", "recommends:      size 32x32"):

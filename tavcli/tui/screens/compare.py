@@ -1,16 +1,13 @@
 """Source and edits side by side, on one clock: what moves, and what stays, is seen best at the same moment."""
 
 from collections.abc import Iterable, Sequence
-from typing import ClassVar
 
-from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
-from textual.screen import Screen
+from textual.binding import Binding
 from textual.widget import Widget
-from textual.widgets import Footer
 
 from tavcli.tui import playback
 from tavcli.tui.clock import Clock
+from tavcli.tui.screens.screen import TavScreen
 from tavcli.tui.widgets.pane import Item, Pane
 from tavcli.tui.widgets.panes import Panes
 from tavcli.tui.widgets.player import TICK
@@ -24,18 +21,20 @@ def _number(place: int) -> Binding:
     return Binding(str(place), f"number({place})", f"Number {place}", show=False, tooltip=tooltip)
 
 
-class Compare(playback.Playback, Screen[None]):
+class Compare(playback.Playback, TavScreen):
     """Up to four videos, the first of which is the source, that show the same moment.
 
     They go round in the time that the longest edit takes; frames are counted as that edit's.
     """
 
     TITLE = "Compare"
-    HELP = "Source and edits at the same moment. Drag one onto another to swap them; click on the bar to go to it."
+    HELP = """Compare
+    The source and its edits, all at the same moment. A click chooses one, a double click shows it alone; drag one onto
+    another to swap the two. Click or drag on the bar to go to a frame."""
     AUTO_FOCUS = "Pane"
-    BINDINGS: ClassVar[list[BindingType]] = [
+    BINDINGS = [
         *playback.BINDINGS,
-        Binding("enter,f", "alone", "Alone", key_display="⏎", tooltip="Show the chosen video alone, or all again"),
+        Binding("enter,f", "alone", "Alone", tooltip="Show the chosen video alone, or all again"),
         Binding("s", "swap", "Swap", tooltip="Swap the chosen video with the next one"),
         Binding("o", "source", "Source", tooltip="Hide or show the source; in the place of a video that is alone"),
         Binding("escape", "back", "Back", tooltip="Show all videos again, or go back to the screen before"),
@@ -51,10 +50,6 @@ class Compare(playback.Playback, Screen[None]):
         self._taken: Pane | None = None
         self._edit = self.panes.order[-1]
 
-    def compose(self) -> ComposeResult:
-        yield from self.body()
-        yield Footer()
-
     def body(self) -> Iterable[Widget]:
         yield self.panes
         yield self.transport
@@ -63,9 +58,10 @@ class Compare(playback.Playback, Screen[None]):
         self.set_interval(TICK, self.tick)
 
     def tick(self) -> None:
-        """All players look at the clock, and are drawn in one go."""
+        """All players show one moment, and are drawn in one go."""
+        seconds = self.clock.position
         for pane in self.panes.order:
-            pane.player.tick()
+            pane.player.show_moment(seconds)
         self.transport.tick()
 
     def on_player_ready(self) -> None:

@@ -14,7 +14,7 @@ from tavcli.recipes import plain
 
 
 async def ask(app: App[Any], question: str, detail: str = "", *, yes: str = "Yes", no: str = "No") -> bool:
-    """Ask, and wait for the answer. In a worker (`@work`, `run_worker`) only, since keys must still be read meanwhile."""
+    """Ask, and wait for the answer. Only in a worker (`@work`, `run_worker`), since keys must be read meanwhile."""
     return await app.push_screen_wait(Confirm(question, detail, yes=yes, no=no))
 
 

@@ -11,6 +11,7 @@ from textual.widget import Widget
 from textual.widgets import Input, OptionList, Static
 
 from tavcli.tui.aside import aside
+from tavcli.tui.look import place
 from tavcli.tui.pictures import picture_of
 from tavcli.tui.screens.note import Note
 from tavcli.tui.screens.screen import TavScreen
@@ -82,7 +83,7 @@ class Library(TavScreen):
     async def action_refresh(self) -> None:
         folders = await aside(workspaces, self.root)
         self.set_class(not folders, "-empty")
-        self.sub_title = f"{len(folders)} workspace{'s' * (len(folders) != 1)} · {self.root}"
+        self.sub_title = f"{len(folders)} workspace{'s' * (len(folders) != 1)} · {place(self.root)}"
         self.shelf.show(folders)
         for folder in folders:
             self._put(await aside(read, folder))

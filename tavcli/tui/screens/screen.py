@@ -22,7 +22,7 @@ from tavcli.tui.widgets.title_bar import TitleBar
 class TavScreen(Screen[None]):
     """The ancestor of all screens that fill the terminal."""
 
-    BINDINGS = [Binding("escape", "back", "Back", tooltip="Go back to the screen before this one")]
+    BINDINGS = [Binding("escape", "back", "Back", show=False, tooltip="Go back to the screen before this one")]
 
     def compose(self) -> ComposeResult:
         yield TitleBar()

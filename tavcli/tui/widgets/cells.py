@@ -5,6 +5,7 @@ a `Row` keeps its pixels, writes its escape codes straight from them, and makes 
 """
 
 from functools import lru_cache
+from itertools import groupby
 
 import numpy as np
 from PIL import Image
@@ -67,7 +68,7 @@ class Row(Strip):
     def __getattr__(self, name: str) -> list[Segment]:
         if name != "_segments":
             raise AttributeError(name)
-        self._segments = [_segment(*cell) for cell in self._pixels.tolist()]
+        self._segments = [_segment(count, *cell) for count, cell in _runs(self._pixels)]
         return self._segments
 
     def render(self, console: Console) -> str:
@@ -78,16 +79,19 @@ class Row(Strip):
         return self._codes[system]
 
 
+def _runs(pixels: Frame) -> list[tuple[int, list[int]]]:
+    """How many equal cells follow each other, and their two pixels (r, g, b, r, g, b)."""
+    return [(len(list(run)), cell) for cell, run in groupby(pixels.tolist())]
+
+
 def _true(pixels: Frame) -> str:
-    written, last = [], None
-    for cell in pixels.tolist():
-        r, g, b, r2, g2, b2 = cell
-        if cell[:3] == cell[3:]:
-            written.append(" " if cell == last else f"\x1b[48;2;{r2};{g2};{b2}m ")
-        else:
-            written.append(HALF if cell == last else f"\x1b[38;2;{r};{g};{b};48;2;{r2};{g2};{b2}m{HALF}")
-        last = cell
-    return "".join(written) + RESET
+    return "".join([_exact(count, *cell) for count, cell in _runs(pixels)]) + RESET
+
+
+def _exact(count: int, r: int, g: int, b: int, r2: int, g2: int, b2: int) -> str:
+    if (r, g, b) == (r2, g2, b2):
+        return f"\x1b[48;2;{r};{g};{b}m" + " " * count
+    return f"\x1b[38;2;{r};{g};{b};48;2;{r2};{g2};{b2}m" + HALF * count
 
 
 def _few(pixels: Frame, system: str) -> str:
@@ -96,13 +100,14 @@ def _few(pixels: Frame, system: str) -> str:
 
 @lru_cache(1 << 15)
 def _nearest(system: str, r: int, g: int, b: int, r2: int, g2: int, b2: int) -> str:
-    text, style, _ = _segment(r, g, b, r2, g2, b2)
-    return style.render(text, color_system=COLOR_SYSTEMS[system]) if style else text
+    upper, lower = (Color.from_rgb(*rgb).downgrade(COLOR_SYSTEMS[system]) for rgb in ((r, g, b), (r2, g2, b2)))
+    ground = ";".join(lower.get_ansi_codes(foreground=False))
+    return f"\x1b[{ground}m " if upper == lower else f"\x1b[{';'.join(upper.get_ansi_codes())};{ground}m{HALF}"
 
 
 @lru_cache(1 << 12)
-def _segment(r: int, g: int, b: int, r2: int, g2: int, b2: int) -> Segment:
+def _segment(count: int, r: int, g: int, b: int, r2: int, g2: int, b2: int) -> Segment:
     ground = Color.from_rgb(r2, g2, b2)
     if (r, g, b) == (r2, g2, b2):
-        return Segment(" ", Style(bgcolor=ground))
-    return Segment(HALF, Style(color=Color.from_rgb(r, g, b), bgcolor=ground))
+        return Segment(" " * count, Style(bgcolor=ground))
+    return Segment(HALF * count, Style(color=Color.from_rgb(r, g, b), bgcolor=ground))

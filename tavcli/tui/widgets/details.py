@@ -1,12 +1,14 @@
 """All that the library knows of one workspace, beside the list, where the terminal is wide enough."""
 
+from pathlib import Path
+
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
 from tavcli.recipes import plain
-from tavcli.tui.look import state
+from tavcli.tui.look import place, state
 from tavcli.tui.shelf import Entry
 from tavcli.tui.widgets.shelf import edits, stages
 from tavcli.tui.widgets.thumbnail import Thumbnail
@@ -33,8 +35,8 @@ class Details(VerticalScroll, can_focus=False):
 
 
 def _lines(entry: Entry) -> list[Content]:
-    if entry.problem:
-        return [Content.styled(f"! {plain(entry.problem)}", "$text-error"), Content(), _fact("folder", entry.folder)]
+    if not entry.caption:
+        return [stages(entry), Content(), _fact("folder", entry.folder)]
     return [
         Content.styled(plain(entry.caption), "bold"),
         Content(),
@@ -47,8 +49,8 @@ def _lines(entry: Entry) -> list[Content]:
     ]
 
 
-def _fact(name: str, value: object) -> Content:
-    return Content.assemble(_label(name), plain(str(value)))
+def _fact(name: str, value: Path | str) -> Content:
+    return Content.assemble(_label(name), place(value))
 
 
 def _label(name: str) -> Content:

@@ -10,7 +10,7 @@ def matches(words: str, text: str) -> bool:
     return all(word in text.casefold() for word in words.casefold().split())
 
 
-class Filter(Input):
+class Filter(Input, can_focus=False):
     """Posts `Input.Changed` at every key, and `Filter.Left` when one goes back to the rows."""
 
     HELP = """Filter
@@ -34,6 +34,7 @@ class Filter(Input):
 
     def show(self) -> None:
         """Show it, ready to type."""
+        self.can_focus = True
         self.add_class("-shown")
         self.focus()
 
@@ -42,5 +43,6 @@ class Filter(Input):
         self.action_leave()
 
     def action_leave(self) -> None:
-        self.set_class(bool(self.value), "-shown")
+        self.can_focus = bool(self.value)  # what is hidden must not get the focus
+        self.set_class(self.can_focus, "-shown")
         self.post_message(self.Left())

@@ -18,17 +18,19 @@ from tavcli.tui.widgets.player import Player
 
 @dataclass(frozen=True)
 class Item:
-    """A video to compare, and what to call it: an edit's prompt, say."""
+    """A video to compare, and what to call it: an edit's prompt, say. It plays from second `start` on.
+
+    A clip is to start where its first frame was taken: what edits show there is what they were made of.
+    """
 
     label: str
     path: Path
+    start: float = 0.0
 
 
 class Pane(Vertical, can_focus=True):
     """Says by messages what the mouse does to it."""
 
-    TITLE = "Video"
-    HELP = "A video to compare. Enter or a double click shows it alone; drag it onto another to swap the two."
     DEFAULT_CSS = """
     Pane { align: center middle; }
     Pane > Static { height: 1; text-align: center; text-wrap: nowrap; text-overflow: ellipsis; }
@@ -61,7 +63,7 @@ class Pane(Vertical, can_focus=True):
         yield self.label
 
     def on_mount(self) -> None:
-        self.player.open(self.item.path)
+        self.player.open(self.item.path, self.item.start)
 
     @property
     def picture_size(self) -> Size | None:
@@ -71,7 +73,9 @@ class Pane(Vertical, can_focus=True):
 
     def number(self, place: int) -> None:
         """Say the label behind the number of its place, by which keys call it."""
-        self.label.update(Content(f" {place}  {one_line(self.item.label)} "))
+        label = one_line(self.item.label)
+        self.label.update(Content(f" {place}  {label} "))
+        self.label.tooltip = Content(label)
 
     def on_mouse_down(self) -> None:
         self.post_message(self.Taken(self))

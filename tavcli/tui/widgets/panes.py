@@ -13,6 +13,7 @@ from tavcli.tui.widgets.pane import Item, Pane
 
 # Of a picture that is not there yet.
 SQUARE = 1, 1
+NEARLY = 0.9
 
 
 class Panes(Grid):
@@ -83,10 +84,14 @@ def room(count: int, columns: int, area: Size) -> Size:
 
 
 def best_columns(count: int, area: Size, size: tuple[int, int]) -> int:
-    """In how many columns (the fewest, if equal) `count` pictures of a size, a label under each, become largest."""
+    """The fewest columns in which `count` pictures of a size, a label under each, are nearly as large as in any.
+
+    Fewer columns leave more room for labels.
+    """
 
     def picture_width(columns: int) -> int:
         width, height = room(count, columns, area)
         return fitted(size, (width, 2 * (height - 1)))[0]
 
-    return max(range(1, count + 1), key=picture_width)
+    widths = {columns: picture_width(columns) for columns in range(1, count + 1)}
+    return min(columns for columns, width in widths.items() if width >= NEARLY * max(widths.values()))

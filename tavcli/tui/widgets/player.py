@@ -1,7 +1,10 @@
 """A video in half cells, of the colours of its own pixels: what is in a file, or the moving preview of a render."""
 
+from functools import reduce
 from pathlib import Path
+from threading import Event
 
+from textual import work
 from textual.content import Content
 from textual.geometry import Region
 from textual.message import Message
@@ -10,9 +13,9 @@ from textual.widget import Widget
 
 from tav.errors import TavError
 from tav.video.child import one_line
-from tavcli.footage import Footage, Frame, at_rate
+from tavcli.footage import Footage, Frame, at_rate, read_footage, read_still
+from tavcli.tui.aside import aside
 from tavcli.tui.clock import Clock, frame_at
-from tavcli.tui.reading import Reading
 from tavcli.tui.widgets.cells import canvas, coloured, plain
 
 # Of a larger video, so many pixels are read: a terminal of 256 x 80 shows them all, a larger one enlarges them.
@@ -26,7 +29,7 @@ TICK = 1 / 60
 class Player(Widget):
     """Shows the frame that belongs to the moment of its clock, as large as fits; it has no border or padding.
 
-    With a clock given to it, somebody else keeps the clock, and calls `tick`.
+    With a clock given to it, somebody else keeps the clock, and calls `tick` or `show_moment`.
     """
 
     ALLOW_SELECT = False
@@ -43,13 +46,6 @@ class Player(Widget):
         def control(self) -> "Player":
             return self.player
 
-    class Found(Message, bubble=False):
-        """From the thread that reads to its player: part or all of a video, or why there is none."""
-
-        def __init__(self, reading: Reading, found: Footage | TavError, all_of_it: bool) -> None:
-            super().__init__()
-            self.reading, self.found, self.all_of_it = reading, found, all_of_it
-
     def __init__(self, clock: Clock | None = None, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self.clock = clock or Clock()
@@ -58,7 +54,7 @@ class Player(Widget):
         self.shown = 0
         self._own_clock = clock is None
         self._path: Path | None = None
-        self._reading: Reading | None = None
+        self._start = 0.0
         self._look: tuple[object, ...] = ()
         self._drawn: dict[int, list[Strip]] = {}
 
@@ -66,59 +62,60 @@ class Player(Widget):
         if self._own_clock:
             self.clock.playing = True
             self.set_interval(TICK, self.tick)
-        self._start_reading()
+        if self._path is not None:
+            self._read(self._path, self._start)
 
-    def on_unmount(self) -> None:
-        self._stop_reading()
-
-    def open(self, path: Path) -> None:
-        """Show a video or a folder of pictures; `Ready` is posted when it is there. A bad file gives a line of text."""
-        self._stop_reading()
+    def open(self, path: Path, start: float = 0.0) -> None:
+        """Show a video or a folder of pictures, from a second on; a bad file gives a line. Then `Ready` is posted."""
+        self._path, self._start = path, start
         self._take(None, f"reading {one_line(path.name)}")
-        self._path = path
         if self.is_mounted:
-            self._start_reading()
+            self._read(path, start)
 
     def show(self, frames: Frame, fps: float) -> None:
         """Show frames uint8 (f, h, w, 3) instead of a file; the moment stays, so that a preview moves on."""
         self._stop_reading()
         self._take(at_rate(frames, fps))
 
+    def say(self, words: str) -> None:
+        """Show a line of text instead of a picture."""
+        self._stop_reading()
+        self._take(None, words)
+
     def tick(self) -> None:
         """Show what the clock says now."""
+        self.show_moment(self.clock.position)
+
+    def show_moment(self, seconds: float) -> None:
+        """For several players: each reading of a clock is another moment, so its keeper reads it once for all."""
         if self.footage is None or not self.screen.is_active:
             return
-        if (frame := self._frame_now()) != self.shown:
+        if (frame := frame_at(self.footage.times, seconds)) != self.shown:
             self.shown = frame
             self.refresh()
 
-    def _frame_now(self) -> int:
-        return frame_at(self.footage.times, self.clock.position) if self.footage else 0
-
-    def on_player_found(self, event: Found) -> None:
-        if event.reading is not self._reading:
-            return
-        if isinstance(event.found, TavError):
-            self._take(None, one_line(event.found.message))
-        else:
-            self._take(event.found)
-        if event.all_of_it:
-            self.post_message(self.Ready(self))
-
-    def _start_reading(self) -> None:
-        if self._path is not None:
-            self._reading = Reading(self._path, BOX, lambda *found: self.post_message(self.Found(*found)))
+    @work(exclusive=True)
+    async def _read(self, path: Path, start: float) -> None:
+        """The first frame at once, then all. If the widget goes, or another file is opened, ffmpeg ends."""
+        ended = Event()
+        try:
+            self._take(await aside(read_still, path, BOX, start))
+            self._take(await aside(read_footage, path, BOX, start, lambda: not ended.is_set()))
+        except (TavError, OSError) as error:
+            self._take(None, one_line(error).replace(one_line(path), one_line(path.name)))
+        finally:
+            ended.set()
+        self.post_message(self.Ready(self))
 
     def _stop_reading(self) -> None:
-        if self._reading is not None:
-            self._reading.cancel()
-        self._path = self._reading = None
+        self._path = None
+        self.workers.cancel_node(self)
 
     def _take(self, footage: Footage | None, message: str = "") -> None:
         self.footage, self.message = footage, message
         if footage is not None and self._own_clock:
             self.clock.fit(footage.times, footage.length)
-        self.shown = self._frame_now()
+        self.shown = frame_at(footage.times, self.clock.position) if footage else 0
         self._drawn.clear()
         self.refresh()
 
@@ -142,8 +139,14 @@ class Player(Widget):
             self._drawn.clear()
         if (rows := self._drawn.get(self.shown)) is None:
             pixels = canvas(frame, width, height, ground)
-            rows = plain(pixels) if self.app.no_color else coloured(pixels)
+            rows = self._without_colour(pixels) if self.app.no_color else coloured(pixels)
             # What is kept stays. Were it the last ones drawn, a loop too long for them would never meet one again.
             if (len(self._drawn) + 1) * width * height * CELL_BYTES <= MOST_BYTES:
                 self._drawn[self.shown] = rows
         return rows
+
+    def _without_colour(self, pixels: Frame) -> list[Strip]:
+        """In the greys of what is round about, as Textual makes them."""
+        background, filters = self.background_colors[1], self.get_line_filters()
+        rows = [row.apply_style(self.rich_style) for row in plain(pixels)]
+        return [reduce(lambda strip, each: strip.apply_filter(each, background), filters, row) for row in rows]

@@ -111,12 +111,9 @@ def _centred(cells: Content) -> tuple[str, Content, str]:
 def _facts(entry: Entry, root: Path) -> list[Content]:
     """The four lines of a card."""
     name = plain(str(entry.folder.relative_to(root)) if entry.folder != root else root.name)
-    if entry.problem:
-        problem = Content.styled(f"! {plain(entry.problem)}", "$text-error")
-        return [Content.styled(name, "bold"), problem, Content(), Content()]
     about = f"{name} · {plain(Path(entry.base).name)}" if entry.base else name
-    if not entry.caption:  # not read yet
-        return [Content.styled(name, "bold"), Content(), Content(), Content()]
+    if not entry.caption:  # not read yet, or not to be read
+        return [Content.styled(name, "bold"), stages(entry), Content(), Content()]
     return [
         Content.styled(plain(entry.caption), "bold"),
         Content.styled(about, "$foreground-muted"),
@@ -126,7 +123,9 @@ def _facts(entry: Entry, root: Path) -> list[Content]:
 
 
 def stages(entry: Entry) -> Content:
-    """The stages with their states, in a line; nothing while they are not known."""
+    """The stages with their states, in a line, or what the matter is; nothing while nobody has looked."""
+    if entry.problem:
+        return Content.styled(f"! {plain(entry.problem)}", "$text-error")
     return Content("   ").join(state(word, f"{name} {word}") for name, word in entry.stages)
 
 

@@ -1,8 +1,10 @@
-"""The first line of every screen: what it is, and what it is about."""
+"""The first line of every screen: what it is, and what it is about. A click on the name goes back."""
 
+from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.content import Content
+from textual.events import Click
 from textual.screen import Screen
 from textual.widgets import Static
 
@@ -29,8 +31,14 @@ class TitleBar(Horizontal):
         self.watch(screen, "title", self._show_title)
         self.watch(screen, "sub_title", self._show_sub_title)
 
+    @on(Click, "#name")
+    async def _back(self) -> None:
+        if self.app.screen_stack[0] is not self.screen:
+            await self.app.run_action("back", self.screen)
+
     def _show_title(self, title: str | None) -> None:
-        self.query_one("#name", Static).update(Content(f"tav  {plain(title or '')}"))
+        back = "" if self.app.screen_stack[0] is self.screen else "< "
+        self.query_one("#name", Static).update(Content(f"{back}tav  {plain(title or '')}"))
 
     def _show_sub_title(self, about: str | None) -> None:
         self.query_one("#about", Static).update(Content(f"  {plain(about or '')}"))

@@ -1,10 +1,8 @@
 """A player with its transport line: what a screen puts where one clip is to be watched."""
 
 from pathlib import Path
-from typing import ClassVar
 
 from textual.app import ComposeResult
-from textual.binding import BindingType
 from textual.containers import Vertical
 
 from tavcli.footage import Frame
@@ -17,9 +15,9 @@ from tavcli.tui.widgets.transport import Transport
 class Viewer(Playback, Vertical, can_focus=True):
     """`open` and `show` as a player's; keys when it has the focus."""
 
-    TITLE = "Player"
-    HELP = "A clip, two of its pixels in each cell. Click or drag on the bar to go to a frame."
-    BINDINGS: ClassVar[list[BindingType]] = [*BINDINGS]
+    HELP = """Player
+    A clip, two of its pixels in each cell. Click or drag on the bar to go to a frame."""
+    BINDINGS = [*BINDINGS]
     DEFAULT_CSS = """
     Viewer { height: 1fr; width: 1fr; }
     Viewer:focus > Transport { background: $block-cursor-blurred-background; }

@@ -1,0 +1,62 @@
+"""What a person asks for, in the words of the command line or of the prompt panel, and the jobs that it makes."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from tav.errors import SettingsError
+from tavcli import grids, requests
+from tavcli.jobs import Request
+from tavcli.session import Session
+from tavcli.settings import Layer, without_none
+from tavcli.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Order:
+    """Prompts with `{a,b}` alternatives; lists of values as typed, empty where the workspace's own is meant."""
+
+    prompts: tuple[str, ...]
+    negative: str | None = None
+    guidance: str = ""
+    steps: int | None = None
+    vary: str = ""
+    seed: str = ""
+    inversion: bool | None = None
+    preset: str = ""
+    base: str = ""
+    flags: Layer = field(default_factory=dict)
+
+
+def session_for(workspace: Workspace, order: Order) -> Session:
+    """The workspace with the order's settings in force."""
+    sample = without_none({"negative_prompt": order.negative, "inversion": order.inversion})
+    flags: Layer = {"sample": sample, "invert": without_none({"steps": order.steps}), **order.flags}
+    return Session(workspace, flags, values=_values(workspace, order))
+
+
+def _values(workspace: Workspace, order: Order) -> dict[str, Any]:
+    """tav.toml's, but for what the order chooses instead."""
+    values = workspace.read()
+    if order.preset:
+        values["preset"] = order.preset
+    if order.base and order.base != values.get("base"):
+        # What was tuned elsewhere, or for the other base, is not this one's.
+        values = {name: value for name, value in values.items() if name not in ("imported", "carried")}
+        values["base"] = order.base
+    return values
+
+
+def made_into_requests(session: Session, order: Order) -> list[Request]:
+    """One request for each prompt and each combination of values. Raises SettingsError for what makes no sense."""
+    prompts = grids.prompts(order.prompts)
+    if not prompts:
+        raise SettingsError("no prompt", "say what the new videos show, one prompt a line")
+    samplings = grids.samplings(
+        session.settings.sample,
+        grids.whole_numbers(order.seed, "seed") if order.seed.strip() else None,
+        grids.numbers(order.guidance, "guidance") if order.guidance.strip() else None,
+        grids.numbers(order.vary, "vary") if order.vary.strip() else None,
+    )
+    if len(prompts) * len(samplings) > grids.MOST:
+        raise SettingsError(f"a grid of {len(prompts) * len(samplings)} edits", f"at most {grids.MOST} at once")
+    return [requests.edit(session, prompt, sampling) for prompt in prompts for sampling in samplings]

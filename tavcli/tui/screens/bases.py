@@ -1,0 +1,203 @@
+"""The bases on this machine: look, add, remove, and choose one for the workspace, tuning again or carrying over."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widget import Widget
+from textual.widgets import Button, DataTable, Static
+
+from tav.errors import SettingsError
+from tavcli.bases import KnownBase, known_bases
+from tavcli.quantities import clock, size
+from tavcli.recipes import plain
+from tavcli.tui.aside import aside
+from tavcli.tui.asking import ask_tav
+from tavcli.tui.screens.confirm import ask
+from tavcli.tui.screens.line import Line
+from tavcli.tui.screens.screen import TavScreen
+from tavcli.workspace import Workspace
+
+if TYPE_CHECKING:
+    from tavcli.tui.app import TavApp
+
+TUNE, CARRY = "tune", "carry"
+# Cells that they are wide.
+_COLUMNS = {"": 1, "name": 24, "size": 9, "place": 15, "folder": 90}
+
+
+class BaseTable(DataTable[Content]):
+    """Enter, or a second click, chooses."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "select_cursor", "Choose", key_display="⏎", tooltip="Choose this base for the workspace")
+    ]
+
+
+class Bases(TavScreen):
+    """Everything that needs the engine is asked of a `tav` of its own."""
+
+    app: "TavApp"
+    TITLE = "Bases"
+    HELP = """Bases
+    The text-to-image models that have a name here. Enter chooses one for the workspace, after saying which stages
+    become stale and what each way to go on costs: tuning again, or carrying over what was tuned."""
+    AUTO_FOCUS = "BaseTable"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("a", "add", "Add", tooltip="Give a base folder, or a checkpoint of one file, a name here"),
+        Binding("d,delete", "remove", "Remove", key_display="d", tooltip="Take the base out of your list"),
+    ]
+    DEFAULT_CSS = """
+    Bases BaseTable { height: 1fr; background: $background; }
+    Bases #note { padding: 0 1; height: auto; color: $foreground-muted; }
+    """
+
+    def __init__(self, workspace: Workspace) -> None:
+        super().__init__()
+        self.workspace = workspace
+        self.known: list[KnownBase] = []
+
+    def body(self) -> Iterable[Widget]:
+        yield BaseTable(cursor_type="row")
+        yield Static(id="note")
+
+    def on_mount(self) -> None:
+        table = self.query_one(BaseTable)
+        for column, width in _COLUMNS.items():
+            table.add_column(column, width=width)
+        self.fill()
+
+    @property
+    def present(self) -> str:
+        """The workspace's base."""
+        return str(self.workspace.read().get("base", ""))
+
+    @work(exclusive=True)
+    async def fill(self) -> None:
+        """Read the list again."""
+        self.known = await aside(lambda: list(known_bases()))
+        present, table = self.present, self.query_one(BaseTable)
+        at = table.cursor_row
+        table.clear()
+        for base in self.known:
+            table.add_row(*_cells(base, base.name == present or str(base.path) == present))
+        table.move_cursor(row=at)
+        self.sub_title = f"{self.workspace.folder.name} uses {present}"
+        if not any(base.name == present or str(base.path) == present for base in self.known):
+            self._say(f"this workspace's base is a folder without a name here: {present}")
+
+    def _say(self, words: str) -> None:
+        self.query_one("#note", Static).update(Content(plain(words)))
+
+    def chosen(self) -> KnownBase:
+        """The base that keys are meant for. Raises SettingsError where there is none."""
+        at = self.query_one(BaseTable).cursor_row
+        if not 0 <= at < len(self.known):
+            raise SettingsError("there is no base", "a adds one")
+        return self.known[at]
+
+    @on(DataTable.RowSelected)
+    async def _selected(self) -> None:
+        await self.app.run_action("choose", self)
+
+    @work(exclusive=True, group="choose")
+    async def action_choose(self) -> None:
+        base = self.chosen()
+        self._say(f"what {base.name} would mean is being reckoned ...")
+        try:
+            plan = await ask_tav(self.workspace.folder, "bases", "use", "--dry-run", base.name)
+        finally:
+            self._say("")
+        way = await self.app.push_screen_wait(Ways(plan))
+        if way is not None:
+            carry = ["--carry-over"] if way == CARRY else []
+            await ask_tav(self.workspace.folder, "bases", "use", *carry, base.name)
+            self.notify(f"this workspace uses {base.name} now", markup=False)
+            self.fill()
+
+    @work(exclusive=True, group="choose")
+    async def action_add(self) -> None:
+        typed = await self.app.push_screen_wait(
+            Line("A base folder, or a checkpoint (.safetensors)", "", "the whole path")
+        )
+        if typed and typed.strip():
+            path = str(Path(typed.strip()).expanduser())
+            self._say("adding ...")
+            try:
+                said = await ask_tav(self.workspace.folder, "bases", "add", "--yes", path)
+            finally:
+                self._say("")
+            self.notify(f"in the list as {said['name']}", markup=False)
+            self.fill()
+
+    @work(exclusive=True, group="choose")
+    async def action_remove(self) -> None:
+        base = self.chosen()
+        goes = "The folder that tav made of it goes too." if base.place == "converted file" else "Its folder stays."
+        if await ask(self.app, f"Take {base.name} out of the list?", goes, yes="Remove", no="Keep"):
+            await ask_tav(self.workspace.folder, "bases", "remove", "--yes", base.name)
+            self.fill()
+
+
+class Ways(ModalScreen[str | None]):
+    """What becomes stale, and what each way costs. Dismissed with TUNE, CARRY or None."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("t", f"dismiss('{TUNE}')", "Tune again"),
+        Binding("c", "carry", "Carry over"),
+        Binding("escape", "dismiss(None)", "Cancel"),
+        Binding("left,up", "app.focus_previous", show=False),
+        Binding("right,down", "app.focus_next", show=False),
+    ]
+
+    def __init__(self, plan: dict[str, Any]) -> None:
+        super().__init__()
+        self._plan = plan
+
+    def compose(self) -> ComposeResult:
+        plan = self._plan
+        with Vertical(classes="dialog"):
+            yield Static(Content(plain(f"{plan['was']} -> {plan['base']}")), classes="question")
+            stale = ", ".join(plan["stale"]) or "nothing"
+            yield Static(Content(plain(f"becomes stale: {stale} (fresh again with the old base)")), classes="detail")
+            yield Static(Content.assemble(("tune again: ", "bold"), _cost(plan["tune_again"])), classes="detail")
+            yield Static(Content.assemble(("carry over: ", "bold"), self._carry()), classes="detail")
+            with Horizontal(classes="buttons"):
+                yield Button(Content("Tune again (t)"), id=TUNE)
+                yield Button(Content("Carry over (c)"), id=CARRY, disabled=plan["carry_over"] is None)
+                yield Button(Content("Cancel (esc)"), id="cancel")
+
+    def _carry(self) -> str:
+        plan = self._plan
+        if plan["carry_over"] is None:
+            return plain(f"not possible: {plan['refused']}")
+        return f"what was tuned is put on the new base; {_cost(plan['carry_over'])}"
+
+    def on_mount(self) -> None:
+        self.query_one("#cancel").focus()
+
+    def action_carry(self) -> None:
+        if self._plan["carry_over"] is not None:
+            self.dismiss(CARRY)
+
+    @on(Button.Pressed)
+    def _pressed(self, event: Button.Pressed) -> None:
+        self.dismiss(event.button.id if event.button.id in (TUNE, CARRY) else None)
+
+
+def _cost(way: dict[str, Any]) -> str:
+    runs = [name for name, stage in (("tuning", way["tune"]), ("inversion", way["invert"])) if stage]
+    return f"{' and '.join(runs)}, about {clock(way['seconds'])}" if runs else "nothing to do, all of it is there"
+
+
+def _cells(base: KnownBase, present: bool) -> list[Content]:
+    mark = Content.styled("●" if present else " ", "$success")
+    place = Content.styled(f"{base.place}, gone", "$text-error") if base.gone else Content(base.place)
+    name = Content.styled(plain(base.name), "bold" if present else "")
+    return [mark, name, Content("-" if base.gone else size(base.size)), place, Content(plain(str(base.path)))]

@@ -1,0 +1,30 @@
+"""One line to type: tags, say."""
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Input, Static
+
+
+class Line(ModalScreen[str | None]):
+    """Dismissed with what was typed, or None."""
+
+    BINDINGS = [Binding("escape", "dismiss(None)", "Cancel")]
+    DEFAULT_CSS = "Line Input { width: 60; margin-top: 1; }"
+
+    def __init__(self, question: str, value: str, detail: str) -> None:
+        super().__init__()
+        self._question, self._value, self._detail = question, value, detail
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog"):
+            yield Static(Content(self._question), classes="question")
+            yield Input(self._value)
+            yield Static(Content(f"{self._detail}   enter keeps it, escape does not"), classes="detail")
+
+    @on(Input.Submitted)
+    def _submitted(self, event: Input.Submitted) -> None:
+        self.dismiss(event.value)

@@ -1,0 +1,192 @@
+"""The list of jobs and edits: drawn line by line, so that a thousand cost no more than the dozen that are seen."""
+
+from collections.abc import Sequence
+from functools import partial
+
+from textual import events
+from textual.binding import Binding
+from textual.content import Content
+from textual.geometry import Region, Size
+from textual.message import Message
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+from textual.visual import Visual
+
+from tavcli.queue import Row
+from tavcli.tui.widgets import cards
+
+# From this width on a job is a card of three lines with its first picture; else one line.
+WIDE = 70
+
+
+class JobList(ScrollView, can_focus=True):
+    """Rows in the order given, one of them chosen. `live` says what is shown of open ones at the right."""
+
+    TITLE = "Jobs"
+    HELP = """Edits and jobs
+    What is queued, what runs, and what came out, newest first. The line of an edit has its state, a star, its number
+    and prompt, how it was made, and its likeness to the clip (PSNR in dB: more is closer). Click to choose, click again
+    to compare it with the clip."""
+    BINDINGS = [
+        Binding("up", "choose(-1)", "", show=False),
+        Binding("down", "choose(1)", "", show=False),
+        Binding("pageup", "page(-1)", "", show=False),
+        Binding("pagedown", "page(1)", "", show=False),
+        Binding("home", "choose_end(0)", "", show=False),
+        Binding("end", "choose_end(-1)", "", show=False),
+        Binding("enter", "open", "Play", tooltip="Play the clip and the chosen edit side by side", key_display="⏎"),
+    ]
+    COMPONENT_CLASSES = {"jobs--row", "jobs--chosen", "jobs--blurred"}
+    DEFAULT_CSS = """
+    JobList { height: 1fr; background: $background; scrollbar-size-vertical: 1; overflow-x: hidden; }
+    JobList > .jobs--row { background: $background; color: $foreground; }
+    JobList > .jobs--chosen { background: $block-cursor-background; color: $foreground; }
+    JobList > .jobs--blurred { background: $block-cursor-blurred-background; color: $foreground; }
+    JobList:nocolor > .jobs--chosen { text-style: reverse; }
+    JobList:nocolor > .jobs--blurred { text-style: underline; }
+    """
+
+    class Chosen(Message):
+        """Another row is chosen, or the chosen one has changed."""
+
+    class Opened(Message):
+        """The chosen row is to be shown."""
+
+    class Seen(Message):
+        """These rows have come into sight and have no picture yet."""
+
+        def __init__(self, rows: list[Row]) -> None:
+            super().__init__()
+            self.rows = rows
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows: Sequence[Row] = ()
+        self.live: dict[str, str] = {}
+        self.marked: set[str] = set()
+        self.pictures: dict[str, list[Content]] = {}
+        self._at = 0
+        self._strips: dict[tuple[object, ...], list[Strip]] = {}
+
+    @property
+    def chosen(self) -> Row | None:
+        """The row that keys are meant for."""
+        return self.rows[self._at] if self.rows else None
+
+    @property
+    def tall(self) -> int:
+        """Lines of a row."""
+        return cards.HIGH if self.size.width >= WIDE else 1
+
+    def show(self, rows: Sequence[Row], live: dict[str, str]) -> None:
+        """Show these; the chosen one stays chosen, wherever it is now."""
+        before = self.chosen
+        places = {row.id: place for place, row in enumerate(rows)}
+        if rows != self.rows:
+            self._strips.clear()
+        self.rows, self.live = rows, live
+        self._at = places.get(before.id, min(self._at, max(0, len(rows) - 1))) if before else 0
+        self._measure()
+        self.refresh()
+        if self.chosen != before:
+            self.post_message(self.Chosen())
+
+    def choose(self, id_: str) -> None:
+        """Choose a row by its job's folder."""
+        place = next((place for place, row in enumerate(self.rows) if row.id == id_), None)
+        if place is not None:
+            self._choose(place)
+
+    def put_picture(self, id_: str, picture: list[Content]) -> None:
+        """The first picture of an edit, in `cards.HIGH` lines."""
+        self.pictures[id_] = picture
+        self.refresh()
+
+    def _measure(self) -> None:
+        self.virtual_size = Size(self.size.width, len(self.rows) * self.tall)
+
+    def on_resize(self) -> None:
+        self._measure()
+        self._scroll_to_chosen()
+
+    def _choose(self, place: int) -> None:
+        place = max(0, min(place, len(self.rows) - 1))
+        if place != self._at and self.rows:
+            self._at = place
+            self.refresh()
+            self._scroll_to_chosen()
+            self.post_message(self.Chosen())
+
+    def _scroll_to_chosen(self) -> None:
+        region = Region(0, self._at * self.tall, self.size.width, self.tall)
+        self.scroll_to_region(region, animate=False, force=True)
+
+    def action_choose(self, rows: int) -> None:
+        self._choose(self._at + rows)
+
+    def action_page(self, pages: int) -> None:
+        self._choose(self._at + pages * max(1, self.size.height // self.tall - 1))
+
+    def action_choose_end(self, place: int) -> None:
+        self._choose(len(self.rows) - 1 if place else 0)
+
+    def action_open(self) -> None:
+        if self.chosen is not None:
+            self.post_message(self.Opened())
+
+    def on_click(self, event: events.Click) -> None:
+        place = int(event.y + self.scroll_offset.y) // self.tall
+        if place >= len(self.rows):
+            return
+        if place == self._at:
+            self.action_open()
+        self._choose(place)
+
+    def mark(self, row: Row) -> None:
+        """Mark a row, or no more."""
+        self.marked ^= {row.id}
+        self.refresh()
+
+    # Drawing ----------------------------------------------------------------------------------------------------------
+
+    def watch_scroll_y(self, old: float, new: float) -> None:
+        super().watch_scroll_y(old, new)
+        self.call_after_refresh(self.tell_seen)
+
+    def tell_seen(self) -> None:
+        """Ask for the pictures of what is in sight."""
+        first, count = int(self.scroll_offset.y) // self.tall, self.size.height // self.tall + 2
+        seen = [row for row in self.rows[first : first + count] if row.state == "done" and row.id not in self.pictures]
+        if seen and self.tall > 1:
+            self.post_message(self.Seen(seen))
+
+    def render_line(self, y: int) -> Strip:
+        place, line = divmod(int(y + self.scroll_offset.y), self.tall)
+        if place >= len(self.rows):
+            return Strip.blank(self.size.width, self._style("jobs--row").rich_style)
+        return self._drawn(place)[line]
+
+    def _drawn(self, place: int) -> list[Strip]:
+        row, look = self.rows[place], "jobs--row"
+        if place == self._at:
+            look = "jobs--chosen" if self.has_focus else "jobs--blurred"
+        live, marked, picture = self.live.get(row.id, ""), row.id in self.marked, self.pictures.get(row.id)
+        # A row that has changed is another object.
+        key = (id(row), look, live, marked, id(picture), self.size.width, self.tall)
+        if key not in self._strips:
+            if len(self._strips) > 500:
+                self._strips.clear()
+            self._strips[key] = self._draw(row, look, live, marked, picture)
+        return self._strips[key]
+
+    def _draw(self, row: Row, look: str, live: str, marked: bool, picture: list[Content] | None) -> list[Strip]:
+        width = self.size.width
+        if self.tall == 1:
+            lines = [cards.line(row, live, marked, width)]
+        else:
+            lines = cards.card(row, live, marked, picture, width)
+        strip = partial(Visual.to_strips, self, height=1, width=width, style=self._style(look), pad=True)
+        return [strip(line)[0].crop_extend(0, width, self._style(look).rich_style) for line in lines]
+
+    def _style(self, name: str):  # type: ignore[no-untyped-def]  # textual has two classes of that name
+        return self.get_visual_style(name)

@@ -1,0 +1,80 @@
+"""What happens now: the job that runs, how far it is, and what is left of the queue."""
+
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.content import Content
+from textual.widgets import Sparkline, Static
+
+from tavcli.quantities import clock
+from tavcli.recipes import plain
+from tavcli.tui.look import state
+from tavcli.tui.watching import Sight
+
+_BAR = 24
+# So many of the last losses are averaged for a number.
+_SMOOTHED = 25
+
+
+class Progress(Vertical):
+    """Two lines; while tuning the loss curve below them."""
+
+    DEFAULT_CSS = """
+    Progress { height: auto; background: $surface; padding: 0 1; }
+    Progress > Static { height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
+    Progress > Sparkline { height: 3; display: none; }
+    Progress.-learning > Sparkline { display: block; }
+    Progress > Sparkline > .sparkline--min-color { color: $primary; }
+    Progress > Sparkline > .sparkline--max-color { color: $accent; }
+    """
+
+    def compose(self) -> ComposeResult:
+        yield Static(id="now")
+        yield Static(id="queue")
+        yield Sparkline([], id="losses")
+
+    def show(self, sight: Sight, problem: str = "") -> None:
+        """Say how it stands."""
+        losses = sight.working.losses if sight.working else []
+        self.set_class(len(losses) > 1, "-learning")
+        if len(losses) > 1:
+            self.query_one("#losses", Sparkline).data = losses
+        self.query_one("#now", Static).update(_now(sight, problem))
+        self.query_one("#queue", Static).update(_queue(sight))
+
+
+def _now(sight: Sight, problem: str) -> Content:
+    working = sight.working
+    if problem:
+        return Content.assemble(state("failed", plain(problem)))
+    if sight.paused:
+        return Content.assemble(state("paused", "the queue is paused"), _muted("   shift+P goes on"))
+    if working is None:
+        return _muted("nothing runs" if sight.workers or not sight.waiting else "starting a worker ...")
+    name = next((f"{row.name}  {plain(row.summary.title)}" for row in sight.rows if row.id == working.job), "")
+    return Content.assemble(state("running", name), "   ", *_steps(sight))
+
+
+def _steps(sight: Sight) -> list[Content]:
+    working = sight.working
+    if working is None or not working.total:
+        return [_muted("loading")]
+    full = round(_BAR * working.done / working.total)
+    words = f" {working.done}/{working.total}" + (f", {clock(working.left)} left" if working.left is not None else "")
+    piece = working.what.split(":")[0]
+    last = working.losses[-_SMOOTHED:]
+    loss = f", loss {sum(last) / len(last):.4f}" if last else ""
+    bar = [Content.styled("━" * full, "$primary"), Content.styled("─" * (_BAR - full), "$foreground-muted")]
+    return [_muted(f"{plain(piece)} "), *bar, Content(words + loss)]
+
+
+def _queue(sight: Sight) -> Content:
+    queued = sum(row.state == "queued" for row in sight.rows)
+    done = sum(row.state == "done" for row in sight.rows)
+    words = [f"{queued} queued", f"{done} done"]
+    words += [f"all done in about {clock(sight.left)}"] if sight.left else []
+    words += [f"worker on {worker.device}" for worker in sight.workers[:2]]
+    return _muted(" · ".join(words))
+
+
+def _muted(text: str) -> Content:
+    return Content.styled(text, "$foreground-muted")

@@ -1,0 +1,57 @@
+"""What a person does with the application, and sees of it."""
+
+import contextlib
+import html
+import re
+from collections.abc import Callable
+
+from textual.app import App
+from textual.pilot import Pilot
+from textual.widgets import Input
+from textual.widgets._footer import FooterKey
+
+from tavcli.tui.palette import commands
+
+Opened = Callable[..., contextlib.AbstractAsyncContextManager[Pilot[None]]]
+# The three ways to give a command.
+WAYS = ("key", "mouse", "palette")
+SIZES = ((80, 24), (160, 50))
+
+
+async def settled(pilot: Pilot[None]) -> None:
+    """Wait until nothing is being read, and all is drawn."""
+    await pilot.app.workers.wait_for_complete()
+    await pilot.pause()
+
+
+async def until(pilot: Pilot[None], happened: Callable[[], bool]) -> None:
+    """Wait for something that takes a few turns of the loop; fails when it does not come."""
+    for _ in range(100):
+        if happened():
+            return
+        await pilot.pause(0.02)
+    raise AssertionError(f"it did not happen; on the screen is:\n{text(pilot.app)}")
+
+
+async def give(pilot: Pilot[None], action: str, way: str) -> None:
+    """Give a command by its `key`, with the `mouse` in the footer, or from the `palette`."""
+    command = next(one for one in commands(pilot.app.screen) if one.action == action)
+    if way == "key":
+        key = next(key for key, active in pilot.app.screen.active_bindings.items() if active.binding.action == action)
+        await pilot.press(key)
+    elif way == "mouse":
+        await pilot.click(next(one for one in pilot.app.screen.query(FooterKey) if one.action == action))
+    else:
+        await pilot.press("ctrl+p")
+        pilot.app.screen.query_one(Input).value = command.name
+        await settled(pilot)
+        await pilot.press("enter")
+    await pilot.pause()
+
+
+def text(app: App[None]) -> str:
+    """What is on the screen, line by line."""
+    lines: dict[float, list[tuple[float, str]]] = {}
+    for x, y, said in re.findall(r'<text [^>]*?x="([\d.]+)" y="([\d.]+)"[^>]*>(.*?)</text>', app.export_screenshot()):
+        lines.setdefault(float(y), []).append((float(x), html.unescape(said).replace("\xa0", " ")))
+    return "\n".join("".join(said for _, said in sorted(parts)) for _, parts in sorted(lines.items()))
