@@ -75,7 +75,7 @@ class Crew:
 
 def stop(workers: list[Status]) -> None:
     """Ask these to save and end; those on other hosts cannot be asked from here."""
-    for status in workers:
-        if status.host == socket.gethostname():
-            with suppress(ProcessLookupError, PermissionError):
-                os.kill(status.pid, signal.SIGTERM)
+    # Once each: a second signal would not wait for the saving. A cluster's jobs have one process.
+    for pid in {status.pid for status in workers if status.host == socket.gethostname()}:
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGTERM)

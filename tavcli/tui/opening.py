@@ -10,6 +10,7 @@ from pathlib import Path
 from tav.errors import SettingsError
 from tavcli.interrupts import Interrupted
 from tavcli.options import Options
+from tavcli.tui import stills
 from tavcli.tui.app import TavApp
 from tavcli.workspace import SETTINGS, find
 
@@ -21,6 +22,7 @@ def open_here(options: Options) -> None:
     # A browser's has no terminal either, but a driver that needs none.
     if not (sys.stdin.isatty() and sys.stdout.isatty()) and not os.environ.get("TEXTUAL_DRIVER"):
         raise SettingsError("tav ui needs a terminal", "for scripts: `tav ls` and `tav queue ls`, with --json")
+    stills.ask_terminal()
     run(application(Path.cwd(), options))
 
 

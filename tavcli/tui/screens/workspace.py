@@ -32,6 +32,7 @@ from tavcli.tui.screens.line import Line
 from tavcli.tui.screens.note import Note
 from tavcli.tui.screens.prompts import Prompts
 from tavcli.tui.screens.screen import TavScreen
+from tavcli.tui.screens.sheet import Sheet
 from tavcli.tui.watching import Sight, Watcher
 from tavcli.tui.widgets import cards
 from tavcli.tui.widgets.filter import Filter, matches
@@ -80,6 +81,7 @@ class WorkspaceScreen(TavScreen):
         Binding("t", "tags", "Tags", show=False, tooltip="Write tags for the chosen edit"),
         Binding("o", "sort", "Sort", show=False, tooltip="Order by queue and date, by score, or stars first"),
         Binding("y", "copy", "Copy", show=False, tooltip="Copy the command line that makes this edit again"),
+        Binding("i", "sheet", "Sheet", show=False, tooltip="Show the sheet: the clip's frames above the edit's"),
         Binding("e", "external", "Open", show=False, tooltip="Open the edit's video in the desktop's player"),
         Binding("T", "queue_stage('tune')", "Tune", show=False, tooltip="Queue the tuning of this clip"),
         Binding("I", "queue_stage('invert')", "Invert", show=False, tooltip="Queue the inversion of this clip"),
@@ -298,7 +300,8 @@ class WorkspaceScreen(TavScreen):
         rows = marked or [self.chosen_edit()[0]]
         caption = str(self.workspace.read().get("caption", ""))
         edits = [Item(f"{row.name} {row.summary.title}", self._edit_of(row).video) for row in rows]
-        self.app.push_screen(Compare([Item(f"clip: {caption}", self.source), *edits]))
+        start = float(self.workspace.read().get("clip", {}).get("start", 0.0))
+        self.app.push_screen(Compare([Item(f"clip: {caption}", self.source, start), *edits]))
 
     @on(JobList.Opened)
     async def _open(self) -> None:
@@ -382,6 +385,10 @@ class WorkspaceScreen(TavScreen):
         command = recipes.command(recipes.checked(edit.recipe, f"{edit.folder.name}/edit.toml"))
         self.app.copy_to_clipboard(command)
         self.app.push_screen(Note(f"Edit {row.name} as a command, copied if the terminal allows it", Content(command)))
+
+    def action_sheet(self) -> None:
+        row, edit = self.chosen_edit()
+        self.app.push_screen(Sheet(f"{row.name} {plain(row.summary.title)}", edit.sheet))
 
     def action_external(self) -> None:
         desktop.show(self.chosen_edit()[1].video)

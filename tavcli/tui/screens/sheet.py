@@ -1,0 +1,40 @@
+"""The sheet of an edit: the clip's frames above its own, as large as the terminal is."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import ClassVar
+
+from textual.binding import Binding, BindingType
+from textual.widget import Widget
+
+from tavcli.tui import stills
+from tavcli.tui.screens.screen import TavScreen
+from tavcli.tui.widgets.player import Player
+
+
+class Sheet(TavScreen):
+    """In pixels where the terminal can, else in half cells."""
+
+    TITLE = "Sheet"
+    HELP = """Sheet
+    Some frames of the clip above the same ones of the edit. In a terminal with graphics (sixel, or kitty's) they are
+    drawn in pixels, if textual-image is installed: pip install "tav[images]"."""
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter,i", "back", "Back", key_display="⏎", tooltip="Go back to the edits")
+    ]
+    DEFAULT_CSS = """
+    Sheet > .sheet { width: 100%; height: auto; margin: 1 2; }
+    Sheet > Player { width: 1fr; height: 1fr; }
+    """
+
+    def __init__(self, title: str, path: Path) -> None:
+        super().__init__()
+        self.path, self.sub_title = path, title
+
+    def body(self) -> Iterable[Widget]:
+        if stills.sharp:
+            yield stills.sharp(self.path, classes="sheet")
+        else:
+            player = Player(classes="sheet")
+            player.open(self.path)
+            yield player
