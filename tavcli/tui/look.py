@@ -74,6 +74,7 @@ OptionList:nocolor:focus > .option-list--option-highlighted { text-style: underl
 DataTable:focus { background-tint: transparent; }
 DataTable:nocolor:focus > .datatable--cursor { text-style: reverse; }
 .-narrow FooterKey.-command-palette { display: none; }
+WorkspaceScreen.-narrow FooterKey .footer-key--description { padding: 0; }
 CommandPalette SearchIcon { display: none; }
 Toast { max-width: 70; }
 """

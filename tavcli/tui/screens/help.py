@@ -1,5 +1,6 @@
 """F1: what has the focus, in a paragraph, and the keys that act there and everywhere."""
 
+import textwrap
 from collections.abc import Iterator
 
 from textual.app import ComposeResult
@@ -12,6 +13,9 @@ from textual.widgets import Static
 
 from tavcli.tui.palette import Command
 
+# Cells of a line, beside the scrollbar.
+_WIDE = 66
+
 
 class Help(ModalScreen[None]):
     """Shows the HELP of the nearest widget that has one, and these commands."""
@@ -20,7 +24,7 @@ class Help(ModalScreen[None]):
     DEFAULT_CSS = """
     Help > .dialog { width: 76; }
     Help > .dialog > .question { color: $primary; }
-    Help > .dialog > .keys { margin-top: 1; height: auto; }
+    Help > .dialog > .keys { margin-top: 1; height: auto; width: auto; }
     """
 
     def __init__(self, about: Widget, commands: list[Command]) -> None:
@@ -31,7 +35,7 @@ class Help(ModalScreen[None]):
         title, _, paragraph = help_of(self._about).partition("\n")
         with VerticalScroll(classes="dialog"):
             yield Static(Content(title), classes="question")
-            yield Static(Content(" ".join(paragraph.split())), classes="detail")
+            yield Static(Content("\n".join(textwrap.wrap(" ".join(paragraph.split()), _WIDE))), classes="detail")
             yield Static(Content("\n").join(_rows(self._commands)), classes="keys")
             yield Static(Content("ctrl+p lists the same commands; so does the footer, for the mouse"), classes="detail")
 
@@ -48,7 +52,8 @@ def help_of(about: Widget) -> str:
 def _rows(commands: list[Command]) -> Iterator[Content]:
     wide = max((len(_keys(command)) for command in commands), default=0)
     for command in commands:
-        yield Content.assemble((f"{_keys(command):>{wide}}", "bold $accent"), f"  {command.tooltip}")
+        said = f"\n{'':{wide + 2}}".join(textwrap.wrap(command.tooltip, _WIDE - wide - 2))
+        yield Content.assemble((f"{_keys(command):>{wide}}", "bold $accent"), f"  {said}")
 
 
 def _keys(command: Command) -> str:

@@ -1,4 +1,4 @@
-"""The first line of every screen: what it is, and what it is about."""
+"""The first line of every screen: what it is, and what it is about. A click on it lists all commands."""
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal
@@ -29,8 +29,11 @@ class TitleBar(Horizontal):
         self.watch(screen, "title", self._show_title)
         self.watch(screen, "sub_title", self._show_sub_title)
 
+    async def on_click(self) -> None:
+        await self.app.run_action("command_palette")
+
     def _show_title(self, title: str | None) -> None:
-        self.query_one("#name", Static).update(Content(f"tav  {plain(title or '')}"))
+        self.query_one("#name", Static).update(Content(f"≡ tav  {plain(title or '')}"))
 
     def _show_sub_title(self, about: str | None) -> None:
         self.query_one("#about", Static).update(Content(f"  {plain(about or '')}"))
