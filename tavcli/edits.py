@@ -172,17 +172,22 @@ def _with_recipe(workspace: Workspace, recipe: dict[str, Any]) -> Edit | None:
     return next((edit for edit in all_edits(workspace) if edit.recipe == recipe), None)
 
 
-def folder_for(parent: Path, words: str, *besides: Path) -> Path:
-    """The next number's folder in `parent` for what `words` say; only for who holds the lock "edits".
+def free_number(parent: Path, *besides: Path) -> int:
+    """The next number in `parent`; only for who holds the lock "edits".
 
     Numbers in `besides` are taken too: what lies there may come back.
     """
-    number = max((number for folder in (parent, *besides) for number in _numbers(folder)), default=0) + 1
-    return parent / f"{number:04d}-{slug(words)}".rstrip("-")
+    return max((number for folder in (parent, *besides) for number in _numbers(folder)), default=0) + 1
+
+
+def folder_name(number: int, words: str) -> str:
+    """`0007-a-cat`."""
+    return f"{number:04d}-{slug(words)}".rstrip("-")
 
 
 def _new(workspace: Workspace, recipe: dict[str, Any]) -> Edit:
-    folder = folder_for(workspace.edits, recipe["prompt"], workspace.trash)
+    number = free_number(workspace.edits, workspace.trash)
+    folder = workspace.edits / folder_name(number, recipe["prompt"])
     building = temporary_sibling(folder)
     try:
         building.mkdir()

@@ -1,12 +1,13 @@
 """Many edits in one line: alternatives in prompts, `{cat,robot} is skiing`, and lists of values, `1..4` or `7,12.5`."""
 
-import itertools
+import math
 import re
 from collections.abc import Callable, Iterable
+from itertools import product
 from typing import TypeVar
 
 from tav.errors import SettingsError
-from tav.settings import SampleSettings
+from tav.settings import SampleSettings, parse
 from tavcli.recipes import acting
 
 MOST = 10_000  # edits of one grid
@@ -17,7 +18,7 @@ N = TypeVar("N", int, float)
 def prompts(texts: Iterable[str]) -> list[str]:
     """Every prompt that `texts` stand for, each once, in order. `{a,b}` is a or b; `{{` and `}}` are braces.
 
-    Raises SettingsError for braces that do not close, an empty prompt, or too many prompts.
+    Raises SettingsError for braces that do not close or hold nothing, an empty prompt, or too many prompts.
     """
     found: dict[str, None] = {}
     for text in texts:
@@ -31,7 +32,7 @@ def prompts(texts: Iterable[str]) -> list[str]:
 
 
 def _expanded(text: str) -> Iterable[str]:
-    pieces = itertools.product(*_pieces(text))
+    pieces = product(*_pieces(text))
     return (" ".join("".join(piece).split()) for piece in pieces)
 
 
@@ -44,6 +45,8 @@ def _pieces(text: str) -> list[list[str]]:
         if part in ("{{", "}}"):
             pieces.append([part[0]])
         elif part[0] == "{":
+            if not part[1:-1].strip(" ,"):
+                raise SettingsError(f"`{text}`: braces with nothing in them", "{a,b} is a or b; {{ and }} are braces")
             pieces.append([word.strip() for word in part[1:-1].split(",")])
         else:
             pieces.append([part])
@@ -55,7 +58,7 @@ def whole_numbers(text: str, name: str) -> list[int]:
     found: dict[int, None] = {}
     for part in text.split(","):
         ends = _RANGE.fullmatch(part.strip())
-        first, last = (int(ends[1]), int(ends[2])) if ends else (number := _number(part, int, name), number)
+        first, last = (_number(end, int, name) for end in (ends.groups() if ends else (part, part)))
         if last < first or last - first >= MOST:
             raise SettingsError(f"{name} {text}: `{part.strip()}` is no range", "a range is FIRST..LAST, as in 1..4")
         found |= dict.fromkeys(range(first, last + 1))
@@ -71,9 +74,8 @@ def _number(text: str, kind: Callable[[str], N], name: str) -> N:
     try:
         return kind(text.strip())
     except ValueError:
-        raise SettingsError(
-            f"{name}: `{text.strip()}` is no number", "give one, or several as in 1,2,5; seeds also as 1..4"
-        ) from None
+        hint = "give one, or several as in 1,2,5; seeds also as 1..4"
+        raise SettingsError(f"{name}: `{text.strip()[:40]}` is no number", hint) from None
 
 
 def samplings(
@@ -81,19 +83,20 @@ def samplings(
 ) -> list[SampleSettings]:
     """`settings` with each seed, guidance and share of noise; those that act alike once.
 
-    Raises SettingsError for several seeds where none of them acts.
+    Raises SettingsError for values out of their range, and for several seeds where none of them acts.
     """
     given = (varies or [settings.vary], guidances or [settings.guidance_scale], seeds or [settings.seed])
-    found = {
-        acting(settings.model_copy(update={"vary": vary, "guidance_scale": guidance, "seed": seed})): None
-        for vary, guidance, seed in itertools.product(*given)
-    }
+    if (size := math.prod(len(values) for values in given)) > MOST:
+        raise SettingsError(f"a grid of {size} edits", f"at most {MOST} at once")
+    whole = settings.model_dump()
+    each = ({"vary": vary, "guidance_scale": guidance, "seed": seed} for vary, guidance, seed in product(*given))
+    found = {acting(parse(SampleSettings, whole | one, "the grid")): None for one in each}
     if seeds and len(seeds) > 1 and not any(_seed_acts(one) for one in found):
         raise SettingsError(
             f"{len(seeds)} seeds would give the same video",
             "add --vary 0.3 or --no-inversion: without, no noise is drawn",
         )
-    return [SampleSettings.model_validate(one.model_dump()) for one in found]
+    return list(found)
 
 
 def _seed_acts(settings: SampleSettings) -> bool:

@@ -16,7 +16,8 @@ class Interrupts:
     """Turns signals into Interrupted; while `deferred()`, only notes the first one and raises on the second."""
 
     def __init__(self) -> None:
-        self.pending = False
+        self.pending = False  # the work is to stop
+        self.stopping = False  # and the program too
         self._deferring = False
         self._say: Callable[[], None] = lambda: None
 
@@ -25,7 +26,7 @@ class Interrupts:
 
         What is ignored stays ignored: `nohup` means that a lost terminal must not stop the work.
         """
-        self.pending, self._say = False, say
+        self.pending, self.stopping, self._say = False, False, say
         for number in _SIGNALS:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._handle)
@@ -48,11 +49,11 @@ class Interrupts:
             raise Interrupted
 
     def answered(self) -> None:
-        """What was asked for is done: go on."""
-        self.pending = False
+        """What was asked for is done: go on, unless the program is to stop."""
+        self.pending = self.stopping
 
     def _handle(self, *_: Any) -> None:
-        first, self.pending = not self.pending, True
+        first, self.pending, self.stopping = not self.stopping, True, True
         if not (self._deferring and first):
             raise Interrupted
         self._say()

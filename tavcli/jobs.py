@@ -4,12 +4,14 @@ A job is a folder: an edit's own (`edits/0007-a-cat`, its recipe in edit.toml), 
 edit. Its `job.json` has the settings as they were when it was queued, and its state; the video alone says "done".
 """
 
+import re
 import shutil
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import tomlkit
 from pydantic import ConfigDict, Field
@@ -19,7 +21,7 @@ from tav.atomic import remove_leftovers, temporary_sibling, write_text
 from tav.errors import SettingsError
 from tav.formats import FORMAT
 from tav.settings import Settings, parse
-from tavcli.edits import RECIPE, SOON, Edit, folder_for
+from tavcli.edits import QUEUED, RECIPE, SOON, Edit, folder_name, free_number
 from tavcli.fingerprint import key
 from tavcli.locks import locked, somebody_has
 from tavcli.settings import read_json
@@ -30,6 +32,7 @@ Kind = Literal["edit", "tune", "invert"]
 State = Literal["queued", "running", "paused", "done", "failed", "cancelled", "interrupted"]
 # States in which a job waits for somebody, or works.
 OPEN: tuple[State, ...] = ("running", "queued", "paused")
+_NUMBERED = re.compile(r"[0-9]{1,18}(-|$)")
 
 
 class Facts(Settings):
@@ -92,9 +95,28 @@ class Job:
         return Edit(self.folder) if self.folder.parent == self.workspace.edits else None
 
     @property
+    def kind(self) -> Kind:
+        """As its folder's name has it, since job.json may be unreadable."""
+        word = self.folder.name.split("-")[-1]
+        known: tuple[Kind, ...] = get_args(Kind)
+        return "edit" if self.edit else next((kind for kind in known if kind == word), "tune")
+
+    @property
     def name(self) -> str:
         """What people call it: an edit by its number, others like `tune-1`."""
-        return str(self.number) if self.edit else f"{self.folder.name.split('-')[-1]}-{self.number}"
+        return str(self.number) if self.edit else f"{self.kind}-{self.number}"
+
+    @property
+    def stamp(self) -> str | None:
+        """Another one whenever what its files say of its state may be otherwise; None if it is no job."""
+        queued = _stamp(self.folder / JOB)
+        if self.edit is None:
+            return queued
+        if queued:
+            return f"{queued} {self.edit.done}"
+        # One that was never queued may be in the making, which no file of its own says.
+        recipe = _stamp(self.folder / RECIPE)
+        return recipe and f"{recipe} {self.state}"
 
     @property
     def facts(self) -> Facts | None:
@@ -113,11 +135,12 @@ class Job:
         if facts is None:
             busy = edit is not None and somebody_has(self.workspace, f"edit-{self.number:04d}")
             return "running" if busy else "interrupted"
-        return "interrupted" if edit and facts.state == "done" else facts.state
+        lost = edit is not None and facts.state == "done"
+        return "interrupted" if lost or (facts.state == "running" and not facts.worker) else facts.state
 
     def write(self, **changes: Any) -> Facts:
         """Change what job.json says. An edit that was never queued is so from now on."""
-        facts = self.facts or Facts(kind="edit", state="interrupted")
+        facts = self.facts or Facts(kind=self.kind, state="interrupted")
         changed = facts.model_copy(update=changes)
         write_text(self.folder / JOB, changed.model_dump_json(indent=1))
         return changed
@@ -144,9 +167,24 @@ class Ended:
     hint: str = ""
 
 
-def folders(workspace: Workspace) -> list[Path]:
-    """Every folder that may be a job's."""
-    return [*workspace.edits.glob("[0-9]*"), *workspace.jobs.glob("[0-9]*")]
+def stamped(workspace: Workspace) -> dict[str, tuple[str, Job]]:
+    """Every job by its id, with its stamp."""
+    places = (path for parent in (workspace.edits, workspace.jobs) for path in _entries(parent))
+    found = (Job(workspace, path) for path in places if _NUMBERED.match(path.name))
+    return {job.id: (stamp, job) for job in found if (stamp := job.stamp) is not None}
+
+
+def _entries(folder: Path) -> Iterable[Path]:
+    return folder.iterdir() if folder.is_dir() else ()
+
+
+def _stamp(file: Path) -> str | None:
+    """None if there is no such file."""
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return f"{found.st_mtime_ns} {found.st_ino} {found.st_size}"
 
 
 def create(workspace: Workspace, requests: Iterable[Request], first: float) -> list[Job]:
@@ -155,15 +193,20 @@ def create(workspace: Workspace, requests: Iterable[Request], first: float) -> l
         for parent in (workspace.edits, workspace.jobs):
             parent.mkdir(exist_ok=True)
             remove_leftovers(parent)
-        return [_create(workspace, request, first + place) for place, request in enumerate(requests)]
+        edits = count(free_number(workspace.edits, workspace.trash))
+        others = count(free_number(workspace.jobs, workspace.trash))
+        made = []
+        for position, request in enumerate(requests):
+            if request.recipe is None:
+                folder = workspace.jobs / folder_name(next(others), request.kind)
+            else:
+                folder = workspace.edits / folder_name(next(edits), str(request.recipe["prompt"]))
+            _create(folder, request, first + position)
+            made.append(Job(workspace, folder))
+        return made
 
 
-def _create(workspace: Workspace, request: Request, position: float) -> Job:
-    recipe = request.recipe
-    if recipe is None:
-        folder = folder_for(workspace.jobs, request.kind, workspace.trash)
-    else:
-        folder = folder_for(workspace.edits, str(recipe["prompt"]), workspace.trash)
+def _create(folder: Path, request: Request, position: float) -> None:
     facts = Facts(
         kind=request.kind,
         state="queued",
@@ -176,9 +219,9 @@ def _create(workspace: Workspace, request: Request, position: float) -> Job:
     building = temporary_sibling(folder)
     try:
         building.mkdir()
-        if recipe is not None:
-            head = {"tav": tav.__version__, "format": FORMAT, "state": "queued"}
-            (building / RECIPE).write_text(tomlkit.dumps(head | recipe), encoding="utf-8")
+        if request.recipe is not None:
+            head = {"tav": tav.__version__, "format": FORMAT, **QUEUED}
+            (building / RECIPE).write_text(tomlkit.dumps(head | request.recipe), encoding="utf-8")
         (building / JOB).write_text(facts.model_dump_json(indent=1), encoding="utf-8")
         building.replace(folder)
     except OSError as error:
@@ -186,4 +229,3 @@ def _create(workspace: Workspace, request: Request, position: float) -> Job:
         raise
     finally:
         shutil.rmtree(building, ignore_errors=True)
-    return Job(workspace, folder)

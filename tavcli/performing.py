@@ -29,8 +29,7 @@ def session_of(job: Job, flags: Layer, warm: Warm) -> Session:
 
 def perform(session: Session, job: Job) -> Events:
     """Do the job; what it builds on is made first. Yields what its stages yield."""
-    kind: Kind = job.facts.kind if job.facts else "edit"
-    yield from KINDS[kind](session, job)
+    yield from KINDS[job.kind](session, job)
 
 
 def _tune(session: Session, _: Job) -> Events:

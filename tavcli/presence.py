@@ -14,8 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import filelock
+from pydantic import TypeAdapter, ValidationError
 
 from tav.errors import SettingsError
+from tavcli.edits import SOON
+from tavcli.locks import locked
 from tavcli.settings import read_json
 from tavcli.workspace import Workspace
 
@@ -24,6 +27,7 @@ EVERY = 0.25
 # And at least so often that it is there.
 ALIVE_EVERY = 10.0
 _HELD = "lock"
+_A_MOMENT = 0.006
 # In a worker's environment: the process for which it watches the queue.
 WATCHER = "TAV_WATCHER"
 
@@ -47,6 +51,9 @@ class Status:
     updated: float = 0.0
 
 
+_STATUS = TypeAdapter(Status)
+
+
 def folder(workspace: Workspace) -> Path:
     """Where workers of this workspace keep their locks and files."""
     return workspace.folder / ".queue"
@@ -60,15 +67,18 @@ def preview_file(workspace: Workspace, token: str) -> Path:
 @contextmanager
 def present(workspace: Workspace) -> Iterator[str]:
     """Be a worker of this workspace; yields its token. What dead ones left is removed."""
-    place = folder(workspace)
+    place, token = folder(workspace), uuid.uuid4().hex[:12]
     place.mkdir(exist_ok=True)
-    _bury(workspace)
-    token = uuid.uuid4().hex[:12]
-    with filelock.FileLock(place / f"{token}.{_HELD}"):
-        try:
-            yield token
-        finally:
-            _remove(place, token)
+    held = filelock.FileLock(place / f"{token}.{_HELD}")
+    # One at a time, or one that has its file and not yet its lock would be taken for dead.
+    with locked(workspace, "workers", SOON):
+        _bury(workspace)
+        held.acquire()
+    try:
+        yield token
+    finally:
+        _remove(place, token)
+        held.release()
 
 
 def is_alive(workspace: Workspace, token: str) -> bool:
@@ -77,7 +87,8 @@ def is_alive(workspace: Workspace, token: str) -> bool:
     if not token or not path.exists():
         return False
     try:
-        with filelock.FileLock(path, timeout=0):
+        # Not at once: somebody else may have it just to ask the same.
+        with filelock.FileLock(path).acquire(_A_MOMENT, poll_interval=_A_MOMENT / 3):
             return False
     except filelock.Timeout:
         return True
@@ -87,16 +98,15 @@ def is_alive(workspace: Workspace, token: str) -> bool:
 
 def workers(workspace: Workspace) -> list[Status]:
     """What the living workers of this workspace say."""
-    found = (read(path) for path in sorted(folder(workspace).glob("*.json")))
-    return [status for status in found if status is not None and is_alive(workspace, status.token)]
+    living = (path for path in sorted(folder(workspace).glob("*.json")) if is_alive(workspace, path.stem))
+    return [status for path in living if (status := read(path)) is not None]
 
 
 def read(path: Path) -> Status | None:
     """A status, if that is what the file has."""
     try:
-        values = read_json(path)
-        return Status(**{name: values[name] for name in Status.__dataclass_fields__ if name in values})
-    except (SettingsError, TypeError, KeyError):
+        return _STATUS.validate_python(read_json(path) | {"token": path.stem})
+    except (SettingsError, ValidationError):
         return None
 
 

@@ -3,12 +3,12 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tav.errors import TavError
-from tavcli.edits import MADE, RECIPE
+from tav.errors import SettingsError, TavError
+from tavcli.edits import MADE
 from tavcli.jobs import Facts, Job, Request
 from tavcli.marks import read_marks
 from tavcli.scores import read_scores
-from tavcli.settings import read_json, read_toml
+from tavcli.settings import read_json
 
 
 @dataclass(frozen=True)
@@ -64,13 +64,12 @@ def summary(job: Job) -> Summary:
     if job.edit is None:
         return Summary(**{"title": _title(facts), "base": _base(facts), **told})
     try:
-        recipe = read_toml(job.folder / RECIPE)
+        recipe = job.edit.recipe
         marks = read_marks(job.folder)
         marked = {"starred": marks.starred, "tags": marks.tags, "scores": read_scores(job.folder) or None}
         return Summary(**{**_of_recipe(recipe), **told, **_made(job), **marked})
-    except (TavError, TypeError, ValueError, AttributeError) as error:
-        reason = error.message if isinstance(error, TavError) else str(error)
-        return Summary(**{"title": job.folder.name, **told, "error": f"unreadable recipe: {reason}"})
+    except TavError as error:
+        return Summary(**{"title": job.folder.name, **told, "error": f"unreadable recipe: {error.message}"})
 
 
 def _of_facts(facts: Facts) -> dict[str, Any]:
@@ -104,9 +103,10 @@ def _of_recipe(recipe: dict[str, Any]) -> dict[str, Any]:
 
 
 def _made(job: Job) -> dict[str, Any]:
-    if not (job.folder / MADE).is_file():
+    try:
+        made = read_json(job.folder / MADE)
+    except SettingsError:
         return {}
-    made = read_json(job.folder / MADE)
     return {"date": str(made["date"])} if "date" in made else {}
 
 

@@ -16,7 +16,7 @@ def throw_away(queue: Queue, name: str) -> Path:
     if row.state == "running":
         raise SettingsError(f"job {row.name} is running", "cancel it first")
     job, workspace = queue.job(row), queue.workspace
-    with locked(workspace, "edits", SOON), locked(workspace, "queue", SOON):
+    with locked(workspace, "queue", SOON), locked(workspace, "edits", SOON):  # in this order, as who adds
         place = workspace.trash / f"{job.folder.parent.name}-{job.folder.name}"
         place.parent.mkdir(exist_ok=True)
         if job.state == "running":  # taken just now

@@ -6,14 +6,16 @@ next one runs. What somebody wishes of the running job (cancel, pause) is looked
 
 import contextlib
 import io
+import itertools
 import os
 import re
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import filelock
 
@@ -21,7 +23,7 @@ from tav.atomic import is_running, read_text
 from tav.errors import DeviceMemoryError, TavError
 from tav.events import InvertStep, SampleStep, TuneStep, VaeStep
 from tavcli import presence
-from tavcli.edits import Edit
+from tavcli.edits import PARTIAL, Edit
 from tavcli.forecasts import Forecaster
 from tavcli.home import cache_folder
 from tavcli.interrupts import Interrupted, interrupts
@@ -33,6 +35,8 @@ from tavcli.queue import Queue
 from tavcli.reports import report
 from tavcli.session import Begin, Note, Preview, RunEvent, Session
 from tavcli.settings import Layer
+from tavcli.stages import STATE
+from tavcli.summaries import summary
 from tavcli.warm import Warm
 from tavcli.workspace import Workspace
 
@@ -41,6 +45,8 @@ _IDLE, _HEED = 0.5, 0.2
 # A worker that had nothing to do for so many seconds gives the device's memory, and its turn, to others.
 _LINGER = 30
 _MOST_LOSSES = 240
+# So many prompts that wait are read together with the present one.
+_AHEAD = 16
 
 
 WorkEvent = RunEvent | Edit | Began | Ended
@@ -64,12 +70,13 @@ class Worker:
     wait: bool = True
     warm: Warm = field(default_factory=Warm)
     _sitting: bool = False
-    _whole: bool = True  # does the job's time tell what its like will take?
+    _whole: bool = False  # does the job's time tell what its like will take?
+    _stepped: bool = False  # has the network been at it?
     _said: float = 0.0
     _heeded: float = 0.0
     _since: tuple[float, int] = (0.0, 0)
 
-    def run(self) -> Iterator[WorkEvent]:
+    def run(self) -> Generator[WorkEvent, None, None]:
         """Work until the queues are empty or, watching, until the program is stopped."""
         with contextlib.ExitStack() as held, contextlib.ExitStack() as seat:
             desks = [self._desk(workspace, held) for workspace in self.workspaces]
@@ -82,7 +89,8 @@ class Worker:
                         idle = time.monotonic()
                 elif self.watch and _is_watched():
                     self._idle(desks)
-                    if all(desk.queue.paused for desk in desks) or time.monotonic() - idle > _LINGER:
+                    unused = all(desk.queue.paused for desk in desks) or time.monotonic() - idle > _LINGER
+                    if self._sitting and unused:
                         self._leave(seat)
                 else:
                     return
@@ -97,7 +105,9 @@ class Worker:
     def _desk(self, workspace: Workspace, held: contextlib.ExitStack) -> Desk:
         status = Status(held.enter_context(presence.present(workspace)), device=self.device)
         presence.publish(workspace, status)
-        return Desk(Queue(workspace), status)
+        desk = Desk(Queue(workspace), status)
+        held.callback(_give_back, desk)
+        return desk
 
     def _taken(self, desks: list[Desk]) -> Iterator[tuple[Desk, Job]]:
         """The next job, from the first queue that has one."""
@@ -128,28 +138,26 @@ class Worker:
     # One job ----------------------------------------------------------------------------------------------------------
 
     def _do(self, desk: Desk, job: Job) -> Iterator[WorkEvent]:
-        title = next((row.summary.title for row in desk.queue.rows() if row.id == job.id), job.name)
-        yield Began(job.workspace, job.name, title)
-        began, told, stop = time.monotonic(), {}, False
+        yield Began(job.workspace, job.name, summary(job).title)
+        began, short = time.monotonic(), False
+        told: dict[str, Any] = {}
         self._begin(desk, job)
-        self._whole = True
         try:
             yield from self._watched(desk, job)
             state: State = "done"
         except Interrupted:
-            state, stop = self._why(desk, job)
-        except TavError as error:
-            state, told = "failed", {"error": error.message, "hint": error.hint}
-        except OSError as error:
-            state, told = "failed", {"error": f"{error.filename or 'a file'}: {error.strerror or error}"}
-        except Exception as error:  # a bug, of this job alone
-            state, told = "failed", {"error": f"bug: {type(error).__name__}: {error}", "hint": report()}
+            state = self._why(desk, job)
+        except Exception as error:  # of this job alone
+            state, told, short = "failed", _told(error), isinstance(error, DeviceMemoryError)
+        if short:  # only now: what is being handled holds what has to go
+            self.warm.free()
         seconds = time.monotonic() - began
-        took = {"took": round(seconds, 2), "device": desk.status.device} if state == "done" and self._whole else {}
-        desk.queue.finish(job, state, **told, **took)
+        if state == "done" and self._whole and self._stepped:
+            told |= {"took": round(seconds, 2), "device": desk.status.device}
+        desk.queue.finish(job, state, **told)
         self._begin(desk, None)
-        yield Ended(job.workspace, job.name, state, seconds, told.get("error", ""), told.get("hint", ""))
-        if stop:
+        yield Ended(job.workspace, job.name, job.state, seconds, told.get("error", ""), told.get("hint", ""))
+        if interrupts.stopping:
             raise Interrupted("`tav work` goes on where it was")
 
     def _begin(self, desk: Desk, job: Job | None) -> None:
@@ -157,29 +165,28 @@ class Worker:
         status.state, status.job = ("working", job.id) if job else ("idle", "")
         status.what, status.done, status.total, status.left, status.losses = "", 0, 0, None, []
         status.began = time.time()
+        self._whole = self._stepped = False
         presence.publish(desk.queue.workspace, status)
         presence.preview_file(desk.queue.workspace, status.token).unlink(missing_ok=True)
 
-    def _why(self, desk: Desk, job: Job) -> tuple[State, bool]:
-        """The state of a job that was stopped, and whether the worker was meant."""
-        wish = desk.queue.wished(job)
+    def _why(self, desk: Desk, job: Job) -> State:
+        """The state of a job that was stopped."""
         interrupts.answered()
-        if wish == "cancel":
-            return "cancelled", False
-        return ("paused", False) if wish == "pause" else ("queued", True)
+        states: dict[str, State] = {"cancel": "cancelled", "pause": "paused"}
+        return states.get(desk.queue.wished(job), "queued")
 
     def _watched(self, desk: Desk, job: Job) -> Iterator[WorkEvent]:
         session = session_of(job, self.flags, self.warm)
         session.previews = True
+        session.upcoming = _upcoming(session, desk.queue) if job.edit else ()
         self._whole = _starts_whole(session, job)
-        session.upcoming = tuple(row.summary.title for row in desk.queue.rows() if row.state == "queued" and job.edit)
         try:
-            for event in perform(session, job):
-                self._tell(desk, event)
-                yield event
-                self._heed(desk, job)
+            with session.memory():
+                for event in perform(session, job):
+                    self._tell(desk, event)
+                    yield event
+                    self._heed(desk, job)
         except DeviceMemoryError as error:
-            self.warm.free()
             raise _with_forecast(session, job, error) from None
 
     def _heed(self, desk: Desk, job: Job) -> None:
@@ -198,6 +205,7 @@ class Worker:
         elif isinstance(event, Preview):
             _publish_preview(desk, event)
         elif isinstance(event, TuneStep | InvertStep | SampleStep | VaeStep):
+            self._stepped |= not isinstance(event, VaeStep)
             status.done = event.frames if isinstance(event, VaeStep) else event.step
             since, before = self._since
             status.left = (now - since) / max(1, status.done - before) * (status.total - status.done)
@@ -208,12 +216,40 @@ class Worker:
             presence.publish(desk.queue.workspace, status)
 
 
+def _give_back(desk: Desk) -> None:
+    """For who was stopped between two jobs, or by a fault. If it cannot be written, it is called interrupted."""
+    with contextlib.suppress(OSError, TavError):
+        desk.queue.give_back(desk.status.token)
+
+
+def _upcoming(session: Session, queue: Queue) -> tuple[str, ...]:
+    """The next prompts for the same base."""
+    waiting = (row for row in queue.rows() if row.state == "queued" and row.kind == "edit")
+    titles = (row.summary.title for row in waiting if row.summary.base == session.settings.base)
+    return tuple(itertools.islice(titles, _AHEAD))
+
+
 def _starts_whole(session: Session, job: Job) -> bool:
     """Is there nothing to make first, and nothing of the job itself made yet?"""
-    if job.edit is None:
-        return session.tuned.state == "missing"
-    ready = session.tuned.state == "fresh" and session.inverted(session.settings.invert.steps).state == "fresh"
-    return ready and not job.edit.partial.is_file()
+    tuned, inverted = session.tuned, session.inverted(session.settings.invert.steps)
+    if job.kind == "tune":
+        return tuned.state != "fresh" and not (tuned.folder / STATE).is_file()
+    if job.kind == "invert":
+        return tuned.state == "fresh" and inverted.state != "fresh" and not (inverted.folder / PARTIAL).is_file()
+    ready = tuned.state == "fresh" and inverted.state == "fresh"
+    return ready and not (job.folder / PARTIAL).is_file()
+
+
+def _told(error: Exception) -> dict[str, Any]:
+    """What is kept of a failure."""
+    if isinstance(error, TavError):
+        return {"error": error.message, "hint": error.hint}
+    if isinstance(error, OSError):
+        where = error.filename2 or error.filename or "input or output"
+        return {"error": f"{where}: {error.strerror or error}", "hint": "check the path and the free space"}
+    if isinstance(error, MemoryError):  # before there was anything to take less of
+        return {"error": "out of memory", "hint": "close other programs, or raise the limit this process runs under"}
+    return {"error": f"bug: {type(error).__name__}: {error}", "hint": report()}
 
 
 def _publish_preview(desk: Desk, event: Preview) -> None:
@@ -234,9 +270,10 @@ def _thinned(losses: list[float]) -> list[float]:
 def _with_forecast(session: Session, job: Job, error: DeviceMemoryError) -> DeviceMemoryError:
     """The same, with what was forecast and the nearest setting that may fit."""
     try:
-        forecaster = Forecaster(session)
-        forecast = forecaster.next_stage(job.facts.kind if job.facts else "edit")
-        return DeviceMemoryError(f"{error.message}; the forecast: {forecast}", forecaster.smaller(forecast))
+        with session.memory():
+            forecaster = Forecaster(session)
+            forecast = forecaster.next_stage(job.kind)
+            return DeviceMemoryError(f"{error.message}; the forecast: {forecast}", forecaster.smaller(forecast))
     except (TavError, MemoryError):
         return error
 

@@ -1,5 +1,6 @@
 """`tav clean`: what a workspace holds that nothing needs, with sizes; removed when told to."""
 
+import json
 import shutil
 import sys
 from collections.abc import Iterator
@@ -11,13 +12,16 @@ from typing import Annotated
 import typer
 
 from tav.atomic import TEMPORARY, is_leftover
+from tav.errors import TavError
 from tavcli.console import Talk, size
 from tavcli.edits import all_edits
 from tavcli.fingerprint import digest
 from tavcli.given import source_of
+from tavcli.jobs import stamped
 from tavcli.locks import Busy, locked
 from tavcli.options import Options
 from tavcli.session import Session
+from tavcli.settings import Layer
 from tavcli.stages import STATE, TUNED, in_any_precision, read_inputs
 from tavcli.workspace import Workspace
 
@@ -39,7 +43,7 @@ class Removable:
 def clean(
     context: typer.Context, yes: Annotated[bool, typer.Option("--yes", help="Remove without asking.")] = False
 ) -> None:
-    """List what nothing needs any more (stale stages, resume states, cache), and remove it when told to."""
+    """List what nothing needs any more (stale stages, resume states, cache, trash), and remove it when told to."""
     options: Options = context.obj
     talk = Talk(options)
     session = Session(options.workspace(), options.flags())
@@ -84,11 +88,26 @@ def _removable(session: Session) -> Iterator[Removable]:
                 yield Removable(folder / STATE, "only needed to tune further; without it more steps start from 0", lock)
     if workspace.cache.is_dir():
         yield Removable(workspace.cache, "made again when needed")
+    if workspace.trash.is_dir():
+        yield Removable(workspace.trash, "deleted edits and jobs", "edits")
     yield from _leftovers(workspace)
 
 
 def _needed(session: Session) -> set[str]:
-    """Keys of the stages in force, in whatever precision (other machines have other ones), and of those of edits."""
+    """Keys of the stages in force, and of those of edits and of jobs that may still be done."""
+    workspace, keys = session.workspace, _stages_of(session)
+    for edit in (one for one in all_edits(workspace) if one.begun):
+        keys |= {edit.recipe["tuned"]["key"], edit.recipe["inverted"].get("key", "")}
+    try:
+        for settings in _to_be_done(workspace):
+            keys |= _stages_of(Session(workspace, {}, values=settings))
+    except TavError:  # its base is gone for now: what it needs cannot be told
+        keys |= {folder.name for parent in (workspace.tuned, workspace.inverted) for folder in parent.glob("*/")}
+    return keys | _sources(workspace, keys)
+
+
+def _stages_of(session: Session) -> set[str]:
+    """Keys of a session's stages, in whatever precision: other machines have other ones."""
     workspace = session.workspace
     tuned = in_any_precision(session.tuned)
     weights = {digest(folder / TUNED) for folder in tuned if (folder / TUNED).is_file()}
@@ -98,9 +117,14 @@ def _needed(session: Session) -> set[str]:
         inputs = read_inputs(folder)
         if inputs.get("tuned") in weights and inputs.get("steps") == session.settings.invert.steps:
             keys.add(folder.name)
-    for edit in all_edits(workspace):
-        keys |= {edit.recipe["tuned"]["key"], edit.recipe["inverted"].get("key", "")}
-    return keys | _sources(workspace, keys)
+    return keys
+
+
+def _to_be_done(workspace: Workspace) -> list[Layer]:
+    """The settings of the jobs that are neither done nor cancelled, each once."""
+    jobs = (job for _, job in stamped(workspace).values() if job.state not in ("done", "cancelled"))
+    kept = [facts.settings | {"sample": {}} for job in jobs if (facts := job.facts) and facts.settings]
+    return list({json.dumps(settings, sort_keys=True): settings for settings in kept}.values())
 
 
 def _sources(workspace: Workspace, keys: set[str]) -> set[str]:

@@ -250,5 +250,5 @@ def _lines(file: Path) -> list[str]:
         text = read_text(file)
     except ValueError:
         raise SettingsError(f"{file} is not UTF-8 text", "save it as UTF-8, one prompt a line") from None
-    lines = (line.strip() for line in text.splitlines())
+    lines = (line.strip() for line in text.removeprefix("\ufeff").splitlines())
     return [line for line in lines if line and not line.startswith("#")]

@@ -12,7 +12,9 @@ from tav.settings import BaseRecommendation
 from tavcli import given
 from tavcli.console import Talk, short
 from tavcli.edits import RECIPE, Edit, all_edits, find_edit
+from tavcli.jobs import JOB
 from tavcli.options import Options
+from tavcli.queue import Queue
 from tavcli.recipes import as_toml, checked, command, plain
 from tavcli.session import Session
 from tavcli.settings import WorkspaceSettings, in_force, read_json
@@ -20,13 +22,24 @@ from tavcli.stages import GIVEN, Stage
 from tavcli.workspace import Workspace
 
 _EDIT = re.compile(r"[0-9]+(-[a-z0-9-]*)?")
+_NEXT = {
+    "queued": "`tav work` makes it",
+    "running": "it is being made",
+    "paused": "`tav queue resume {}` goes on",
+    "failed": "`tav queue ls` says why, `tav queue retry {}` queues it again",
+    "cancelled": "`tav queue retry {}` queues it again",
+    "interrupted": "`tav queue resume {}` goes on",
+}
 
 
 def ls(context: typer.Context) -> None:
     """List the edits of the workspace."""
     options: Options = context.obj
     talk = Talk(options)
-    rows = [_row(edit) for edit in all_edits(options.workspace())]
+    workspace = options.workspace()
+    edits = all_edits(workspace)
+    states = _states(workspace, edits)
+    rows = [_row(edit, states[edit.number]) for edit in edits]
     if not rows and not options.json:
         talk.say('no edits yet: tav edit "a new caption"')
         return
@@ -79,8 +92,10 @@ def _show_file(path: Path, talk: Talk) -> None:
 
 def _show_edit(workspace: Workspace, edit: Edit, talk: Talk) -> None:
     recipe = edit.recipe
-    talk.say(f"{short(edit.folder)} ({_state(edit)}); {_again(workspace, edit, recipe)}")
-    talk.result({**recipe, "state": _state(edit), "made": _made(edit)}, [as_toml(recipe)])
+    state = _states(workspace, [edit])[edit.number]
+    words = _NEXT[state].format(edit.number) if state in _NEXT else _again(workspace, edit, recipe)
+    talk.say(f"{short(edit.folder)} ({state}); {words}")
+    talk.result({**recipe, "state": state, "made": _made(edit)}, [as_toml(recipe)])
 
 
 def _again(workspace: Workspace, edit: Edit, recipe: dict[str, Any]) -> str:
@@ -136,19 +151,24 @@ def _why(stage: Stage) -> dict[str, str]:
     return {"why": f", {why}"} if why else {}
 
 
-def _row(edit: Edit) -> dict[str, Any]:
+def _row(edit: Edit, state: str) -> dict[str, Any]:
     recipe = edit.recipe
     start = "inverted" if recipe["inversion"] else f"noise, seed {recipe['seed']}"
     if recipe["inversion"] and recipe["vary"]:
         start = f"varied {recipe['vary']:g}, seed {recipe['seed']}"
-    if "carried" in recipe["tuned"]:
+    if "carried" in recipe.get("tuned", {}):
         start += f", {given.in_words('carried', recipe['tuned'].get('from'))}"
     shown = {name: recipe[name] for name in ("prompt", "guidance_scale", "steps")}
-    return {"number": edit.number, "state": _state(edit), **shown, "start": start, "video": edit.video}
+    return {"number": edit.number, "state": state, **shown, "start": start, "video": edit.video}
 
 
-def _state(edit: Edit) -> str:
-    return "done" if edit.done else "unfinished"
+def _states(workspace: Workspace, edits: list[Edit]) -> dict[int, str]:
+    """By number; the queue knows those that were queued."""
+    states = {edit.number: "done" if edit.done else "unfinished" for edit in edits}
+    if any(not edit.done and (edit.folder / JOB).is_file() for edit in edits):
+        rows = Queue(workspace).rows()
+        states |= {row.number: row.state for row in rows if row.kind == "edit" and row.summary.request}
+    return states
 
 
 def _made(edit: Edit) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """`tav work`: the worker, in the foreground."""
 
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -28,7 +29,8 @@ def work(
         waiting = [row for workspace in workspaces for row in Queue(workspace).rows() if row.state == "queued"]
         talk.result([row.name for row in waiting], [f"{row.name}\t{plain(row.summary.title)}" for row in waiting])
         return
-    ended = [event for event in talk.follow(worker.run()) if isinstance(event, Ended)]
+    with closing(worker.run()) as events:  # at once, also when what stops it comes from here
+        ended = [event for event in talk.follow(events) if isinstance(event, Ended)]
     failed = [one for one in ended if one.state == "failed"]
     data = [{"workspace": str(one.workspace.folder), "job": one.name, "state": one.state} for one in ended]
     talk.result(data)

