@@ -38,6 +38,11 @@ class Crew:
         """Where somebody may work by our doing, or was found working."""
         return [Workspace(folder) for folder in self._known]
 
+    @property
+    def children(self) -> list["subprocess.Popen[bytes]"]:
+        """The processes that were started here last, one for each workspace."""
+        return list(self._started.values())
+
     def ensure(self, workspace: Workspace, done: int) -> bool:
         """Start a worker unless one is there, is starting, or was sent away; `done` jobs tell whether earlier ones got
         anywhere. Returns False where it has died too often.

@@ -56,7 +56,7 @@ class Palette(Provider):
         matcher = self.matcher(query)
         for command in commands(self.screen):
             title = _title(command)
-            score = max(matcher.match(title), matcher.match(command.tooltip))
+            score = max(matcher.match(title), matcher.match(command.tooltip) / 2)
             if score > 0:
                 yield Hit(score, matcher.highlight(title), self._run(command), text=title, help=command.tooltip)
 

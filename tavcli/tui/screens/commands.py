@@ -15,7 +15,6 @@ from tavcli.edits import Edit
 from tavcli.jobs import Kind
 from tavcli.marks import Marks
 from tavcli.queue import Queue, Row
-from tavcli.recipes import plain
 from tavcli.session import Session
 from tavcli.tui import desktop
 from tavcli.tui.aside import aside
@@ -171,7 +170,7 @@ class JobCommands(TavScreen):
         row = self.chosen()
         if row.state != "running":
             await self.act(partial(self._throw_away, row))
-            self.notify(plain(row.summary.title), title=f"{row.name} is in the trash; u brings it back", markup=False)
+            self.notify(f"{row.name} is in the trash; u brings it back", markup=False)
         elif await ask(self.app, f"Stop job {row.name}?", row.summary.title, yes="Stop it", no="Let it run"):
             await self.act(partial(self.queue.cancel, [row.name]))
 
