@@ -21,36 +21,43 @@ class Waiting:
     left: float | None
 
 
-def measured(rows: Iterable[Row], like: Row) -> float | None:
-    """Seconds that `like` will take: of edits, by the time a pass of the network took in the last like edits."""
-    done = [row for row in rows if row.state == "done" and row.summary.took and _alike(row, like)]
-    last = sorted(done, key=lambda row: row.summary.date)[-_LAST:]
-    if not last:
-        return None
-    if like.kind != "edit":
-        return statistics.median(row.summary.took or 0.0 for row in last)
-    each = statistics.median((row.summary.took or 0.0) / max(1, row.summary.passes) for row in last)
-    return each * like.summary.passes
+class Pace:
+    """How fast the last jobs of each sort were here: edits by passes of the network, others as a whole."""
+
+    def __init__(self, rows: Iterable[Row]) -> None:
+        took: dict[tuple[str, ...], list[tuple[str, float]]] = {}
+        for row in rows:
+            if row.state == "done" and row.summary.took:
+                took.setdefault(_sort(row), []).append(
+                    (row.summary.date, row.summary.took / max(1, row.summary.passes))
+                )
+        self._each = {
+            sort: statistics.median(each for _, each in sorted(times)[-_LAST:]) for sort, times in took.items()
+        }
+
+    def measured(self, row: Row) -> float | None:
+        """Seconds that the job will take, by those like it; None where there were none."""
+        each = self._each.get(_sort(row))
+        return None if each is None else each * max(1, row.summary.passes)
+
+    def own(self, row: Row) -> float | None:
+        """The same, else as forecast when it was queued."""
+        found = self.measured(row)
+        return row.summary.seconds if found is None else found
 
 
-def _alike(row: Row, like: Row) -> bool:
-    known, wanted = row.summary, like.summary
-    return (row.kind, known.base, known.size) == (like.kind, wanted.base, wanted.size)
-
-
-def own(rows: list[Row], row: Row) -> float | None:
-    """Seconds of one job: measured, else as forecast when it was queued."""
-    found = measured(rows, row)
-    return row.summary.seconds if found is None else found
+def _sort(row: Row) -> tuple[str, ...]:
+    """Jobs of one sort take equally long."""
+    return row.kind, row.summary.base, row.summary.size
 
 
 def waiting(rows: list[Row], workers: Iterable[Status], now: float) -> list[Waiting]:
     """The open jobs in their order, each with its time and when it will be done if one worker does them all."""
-    working = {status.job: status for status in workers}
+    working, pace = {status.job: status for status in workers}, Pace(rows)
     total: float | None = 0.0
     found = []
     for row in (row for row in rows if row.state in OPEN):
-        seconds = own(rows, row)
+        seconds = pace.own(row)
         if row.state == "paused":
             found.append(Waiting(row, seconds, None))
             continue

@@ -8,7 +8,11 @@ from tavcli import grids, requests
 from tavcli.jobs import Request
 from tavcli.session import Session
 from tavcli.settings import Layer, without_none
+from tavcli.summaries import Summary
 from tavcli.workspace import Workspace
+
+# The share of fresh noise with which a variation begins.
+_VARIED = 0.3
 
 
 @dataclass(frozen=True)
@@ -60,3 +64,17 @@ def made_into_requests(session: Session, order: Order) -> list[Request]:
     if len(prompts) * len(samplings) > grids.MOST:
         raise SettingsError(f"a grid of {len(prompts) * len(samplings)} edits", f"at most {grids.MOST} at once")
     return [requests.edit(session, prompt, sampling) for prompt in prompts for sampling in samplings]
+
+
+def varied(known: Summary) -> Order:
+    """The order for an edit like one that is `known`, but with other noise, ready to be changed."""
+    return Order(
+        (known.title.replace("{", "{{").replace("}", "}}"),),
+        known.negative or None,
+        f"{known.guidance:g}",
+        known.steps,
+        f"{known.vary or _VARIED:g}" if known.inversion else "",
+        f"{(known.seed or 0) + 1}",
+        known.inversion,
+        base=known.base,
+    )

@@ -42,6 +42,8 @@ def add(
     inversion: Annotated[
         bool | None, typer.Option("--inversion/--no-inversion", help="Start from the clip, or from noise alone.")
     ] = None,
+    preset: Annotated[str, typer.Option(metavar="NAME", help="A preset for these alone: paper, draft, ...")] = "",
+    base: Annotated[str, typer.Option(metavar="NAME|PATH", help="A base for these alone.")] = "",
     yes: Annotated[bool, typer.Option("--yes", help="Queue a grid without asking.")] = False,
 ) -> None:
     """Queue one edit for each prompt, and for each combination of the lists given."""
@@ -51,8 +53,18 @@ def add(
     if not texts:
         raise SettingsError("no prompt", "say what the new videos show, or name a file with --file")
     refuse_odd_texts(texts, negative)
-    lists = {"guidance": guidance or "", "vary": vary or "", "seed": seed or ""}
-    order = Order(tuple(texts), negative, steps=steps, inversion=inversion, flags=options.flags(), **lists)
+    order = Order(
+        tuple(texts),
+        negative,
+        steps=steps,
+        inversion=inversion,
+        preset=preset,
+        base=base,
+        flags=options.flags(),
+        guidance=guidance or "",
+        vary=vary or "",
+        seed=seed or "",
+    )
     session = session_for(options.workspace(), order)
     wanted = made_into_requests(session, order)
     settings, prompts_of = session.settings, dict.fromkeys(str(one.recipe["prompt"]) for one in wanted if one.recipe)

@@ -11,10 +11,8 @@ from textual.screen import Screen
 from textual.worker import WorkerFailed
 
 from tav.errors import TavError
-from tavcli import presence
-from tavcli.presence import Status
 from tavcli.recipes import plain
-from tavcli.tui import crew, look
+from tavcli.tui import look
 from tavcli.tui.aside import aside
 from tavcli.tui.crew import Crew
 from tavcli.tui.palette import Palette, commands
@@ -66,18 +64,21 @@ class TavApp(App[None]):
 
     async def may_quit(self) -> bool:
         """Called before it ends, in a worker: may `ask`. False: it stays."""
-        working = [one for workspace in self.crew.places for one in await aside(presence.workers, workspace) if one.job]
-        if not working:
+        at_work = [(place, words) for place in self.crew.places if (words := await aside(self._work_in, place))]
+        if not at_work:
             return True
-        what = ", ".join(one.what.split(":")[0] or one.job for one in working)
-        answer = await self.push_screen_wait(Leaving(f"It is at: {what}"))
+        answer = await self.push_screen_wait(Leaving([words for _, words in at_work]))
         if answer == STOPS:
-            await self.stop_workers(working)
+            for place, _ in at_work:
+                await aside(self.crew.send_away, place)
         return answer is not None
 
-    async def stop_workers(self, working: list[Status]) -> None:
-        """Ask them to save and end."""
-        await aside(crew.stop, working)
+    def _work_in(self, place: Workspace) -> str:
+        """A workspace that cannot be read keeps nobody."""
+        try:
+            return self.crew.work_in(place)
+        except (TavError, OSError):
+            return ""
 
     async def action_quit(self) -> None:
         if not any(worker.group == _QUITTING for worker in self.workers):  # it was asked already

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tavcli import presence
-from tavcli.presence import Status
+from tavcli.queue import Queue
+from tavcli.recipes import plain
 from tavcli.workspace import Workspace
 
 LOG = "worker.log"
@@ -26,6 +27,7 @@ class Crew:
     _started: dict[Path, "subprocess.Popen[bytes]"] = field(default_factory=dict)
     _tries: dict[Path, int] = field(default_factory=dict)
     _known: set[Path] = field(default_factory=set)
+    _resting: set[Path] = field(default_factory=set)
 
     def know(self, workspace: Workspace) -> None:
         """Somebody looks at this workspace."""
@@ -36,15 +38,18 @@ class Crew:
         """Where somebody may work by our doing, or was found working."""
         return [Workspace(folder) for folder in self._known]
 
-    def ensure(self, workspace: Workspace, done: int) -> bool:
-        """Start a worker unless one is there, or is starting; `done` jobs tell whether earlier ones got anywhere.
+    @property
+    def children(self) -> list["subprocess.Popen[bytes]"]:
+        """The processes that were started here last, one for each workspace."""
+        return list(self._started.values())
 
-        Returns False where it has died too often.
+    def ensure(self, workspace: Workspace, done: int) -> bool:
+        """Start a worker unless one is there, is starting, or was sent away; `done` jobs tell whether earlier ones got
+        anywhere. Returns False where it has died too often.
         """
-        child = self._started.get(workspace.folder)
-        if (child is not None and child.poll() is None) or presence.workers(workspace):
+        if workspace.folder in self._resting or self._child(workspace) or presence.workers(workspace):
             return True
-        if child is not None:
+        if workspace.folder in self._started:
             key = workspace.folder / str(done)
             self._tries[key] = self._tries.get(key, 0) + 1
             if self._tries[key] >= _TRIES:
@@ -68,14 +73,35 @@ class Crew:
                 start_new_session=True,
             )
 
-    def forget_failures(self, workspace: Workspace) -> None:
-        """A person asks for work again."""
+    def _child(self, workspace: Workspace) -> "subprocess.Popen[bytes] | None":
+        """Our own worker, if it lives: it may not say so yet."""
+        child = self._started.get(workspace.folder)
+        return child if child is not None and child.poll() is None else None
+
+    def wake(self, workspace: Workspace) -> None:
+        """A person asks for work: whatever happened before, a worker may be started."""
+        self._resting.discard(workspace.folder)
         self._tries = {key: tries for key, tries in self._tries.items() if key.parent != workspace.folder}
 
+    def rests(self, workspace: Workspace) -> bool:
+        """Was the worker sent away?"""
+        return workspace.folder in self._resting
 
-def stop(workers: list[Status]) -> None:
-    """Ask these to save and end; those on other hosts cannot be asked from here."""
-    # Once each: a second signal would not wait for the saving. A cluster's jobs have one process.
-    for pid in {status.pid for status in workers if status.host == socket.gethostname()}:
-        with suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, signal.SIGTERM)
+    def send_away(self, workspace: Workspace) -> None:
+        """Ask the workers of this machine to save and end; none is started by itself until `wake`."""
+        self._resting.add(workspace.folder)
+        child, here = self._child(workspace), socket.gethostname()
+        found = {status.pid for status in presence.workers(workspace) if status.host == here}
+        for pid in found | ({child.pid} if child else set()):
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGTERM)
+
+    def work_in(self, workspace: Workspace) -> str:
+        """What is being done there, or about to be, in words; empty where nobody works. Reads files."""
+        queue = Queue(workspace)
+        rows = [row for row in queue.rows() if row.state == "running" or (row.state == "queued" and not queue.paused)]
+        if not rows or not (self._child(workspace) or presence.workers(workspace)):
+            return ""
+        first, others = rows[0], len(rows) - 1
+        more = f", and {others} more job{'s' * (others != 1)}" if others else ""
+        return f"{workspace.folder.name}: {first.name} {plain(first.summary.title)}{more}"

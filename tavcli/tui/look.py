@@ -73,8 +73,11 @@ ModalScreen { align: center middle; background: $background 60%; }
 OptionList:nocolor:focus > .option-list--option-highlighted { text-style: underline; }
 DataTable:focus { background-tint: transparent; }
 DataTable:nocolor:focus > .datatable--cursor { text-style: reverse; }
+WorkspaceScreen.-narrow FooterKey .footer-key--description { padding: 0; }
 CommandPalette SearchIcon { display: none; }
 Toast { max-width: 70; }
+/* They hide neither the footer nor how far the queue is. */
+ToastRack { margin-bottom: 3; }
 """
 
 _MUTED = "$foreground-muted"

@@ -40,8 +40,9 @@ def commands(screen: Screen[Any]) -> list[Command]:
 
 def _command(same: list[ActiveBinding]) -> Command:
     first = same[0]
-    keys = tuple(first.node.app.get_key_display(active.binding) for active in same)
-    return Command(first.node, first.binding.action, first.binding.description, first.tooltip, keys)
+    # Several keys may be shown as one.
+    keys = dict.fromkeys(first.node.app.get_key_display(active.binding) for active in same)
+    return Command(first.node, first.binding.action, first.binding.description, first.tooltip, tuple(keys))
 
 
 class Palette(Provider):
@@ -55,7 +56,7 @@ class Palette(Provider):
         matcher = self.matcher(query)
         for command in commands(self.screen):
             title = _title(command)
-            score = max(matcher.match(title), matcher.match(command.tooltip))
+            score = max(matcher.match(title), matcher.match(command.tooltip) / 2)
             if score > 0:
                 yield Hit(score, matcher.highlight(title), self._run(command), text=title, help=command.tooltip)
 

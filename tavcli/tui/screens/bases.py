@@ -1,6 +1,7 @@
 """The bases on this machine: look, add, remove, and choose one for the workspace, tuning again or carrying over."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -19,6 +20,7 @@ from tavcli.quantities import clock, size
 from tavcli.recipes import plain
 from tavcli.tui.aside import aside
 from tavcli.tui.asking import ask_tav
+from tavcli.tui.look import place
 from tavcli.tui.screens.confirm import ask
 from tavcli.tui.screens.line import Line
 from tavcli.tui.screens.screen import TavScreen
@@ -28,8 +30,10 @@ if TYPE_CHECKING:
     from tavcli.tui.app import TavApp
 
 TUNE, CARRY = "tune", "carry"
-# Cells that they are wide.
-_COLUMNS = {"": 1, "name": 24, "size": 9, "place": 15, "folder": 90}
+# Cells that they are wide, but for the last, which has the rest.
+_COLUMNS = {"": 1, "name": 24, "size": 9, "place": 20}
+# From this width on there is room for folders.
+_ROOMY = 110
 
 
 class BaseTable(DataTable[Content]):
@@ -54,46 +58,71 @@ class Bases(TavScreen):
         Binding("d,delete", "remove", "Remove", key_display="d", tooltip="Take the base out of your list"),
     ]
     DEFAULT_CSS = """
-    Bases BaseTable { height: 1fr; background: $background; }
-    Bases #note { padding: 0 1; height: auto; color: $foreground-muted; }
+    Bases BaseTable { height: 1fr; background: $background; overflow-x: hidden; }
+    Bases #note { padding: 0 1; height: auto; min-height: 2; background: $surface; color: $foreground-muted; }
     """
 
     def __init__(self, workspace: Workspace) -> None:
         super().__init__()
         self.workspace = workspace
         self.known: list[KnownBase] = []
+        self.present = ""
+        self._doing = ""
 
     def body(self) -> Iterable[Widget]:
         yield BaseTable(cursor_type="row")
         yield Static(id="note")
 
     def on_mount(self) -> None:
-        table = self.query_one(BaseTable)
-        for column, width in _COLUMNS.items():
-            table.add_column(column, width=width)
         self.fill()
 
-    @property
-    def present(self) -> str:
-        """The workspace's base."""
-        return str(self.workspace.read().get("base", ""))
+    def on_resize(self) -> None:
+        self._show()
 
     @work(exclusive=True)
     async def fill(self) -> None:
         """Read the list again."""
+        self.present = str((await aside(self.workspace.read)).get("base", ""))
         self.known = await aside(lambda: list(known_bases()))
-        present, table = self.present, self.query_one(BaseTable)
-        at = table.cursor_row
-        table.clear()
-        for base in self.known:
-            table.add_row(*_cells(base, base.name == present or str(base.path) == present))
-        table.move_cursor(row=at)
-        self.sub_title = f"{self.workspace.folder.name} uses {present}"
-        if not any(base.name == present or str(base.path) == present for base in self.known):
-            self._say(f"this workspace's base is a folder without a name here: {present}")
+        self.sub_title = f"{self.workspace.folder.name} uses {place(self.present)}"
+        self._show()
 
-    def _say(self, words: str) -> None:
-        self.query_one("#note", Static).update(Content(plain(words)))
+    def _show(self) -> None:
+        table, at = self.query_one(BaseTable), self.query_one(BaseTable).cursor_row
+        roomy = self.size.width >= _ROOMY
+        table.clear(columns=True)
+        for column, width in _COLUMNS.items():
+            table.add_column(column, width=width)
+        if roomy:
+            table.add_column("folder", width=self.size.width - sum(_COLUMNS.values()) - 12)
+        for base in self.known:
+            table.add_row(*_cells(base, self._is_present(base))[: len(table.columns)])
+        table.move_cursor(row=at)
+        self._say()
+
+    def _is_present(self, base: KnownBase) -> bool:
+        return self.present in (base.name, str(base.path))
+
+    @on(DataTable.RowHighlighted)
+    def _say(self) -> None:
+        """What is being done; else where the highlighted base lies, and what the workspace uses if that has no name."""
+        at = self.query_one(BaseTable).cursor_row
+        lines = [place(self.known[at].path)] if at < len(self.known) else []
+        if self.present and not any(map(self._is_present, self.known)):
+            lines += [f"this workspace's base has no name here: {place(self.present)}"]
+        self.query_one("#note", Static).update(Content(self._doing or "\n".join(lines)))
+
+    @contextmanager
+    def _telling(self, doing: str) -> Iterator[None]:
+        """Say so while it is being done."""
+        self._doing = plain(doing)
+        self._say()
+        try:
+            yield
+        finally:
+            self._doing = ""
+            if self.is_attached:
+                self._say()
 
     def chosen(self) -> KnownBase:
         """The base that keys are meant for. Raises SettingsError where there is none."""
@@ -108,31 +137,25 @@ class Bases(TavScreen):
 
     @work(exclusive=True, group="choose")
     async def action_choose(self) -> None:
-        base = self.chosen()
-        self._say(f"what {base.name} would mean is being reckoned ...")
-        try:
-            plan = await ask_tav(self.workspace.folder, "bases", "use", "--dry-run", base.name)
-        finally:
-            self._say("")
+        base, folder = self.chosen(), self.workspace.folder
+        with self._telling(f"reckoning what {base.name} would mean here ..."):
+            plan = await ask_tav(folder, "bases", "use", "--dry-run", "--", base.name)
         way = await self.app.push_screen_wait(Ways(plan))
         if way is not None:
             carry = ["--carry-over"] if way == CARRY else []
-            await ask_tav(self.workspace.folder, "bases", "use", *carry, base.name)
+            with self._telling("carrying over what was tuned ..." if carry else f"changing to {base.name} ..."):
+                await ask_tav(folder, "bases", "use", *carry, "--", base.name)
             self.notify(f"this workspace uses {base.name} now", markup=False)
             self.fill()
 
     @work(exclusive=True, group="choose")
     async def action_add(self) -> None:
-        typed = await self.app.push_screen_wait(
-            Line("A base folder, or a checkpoint (.safetensors)", "", "the whole path")
-        )
+        detail = "its whole path; ~ is your home folder"
+        typed = await self.app.push_screen_wait(Line("A base folder, or a checkpoint (.safetensors)", "", detail))
         if typed and typed.strip():
             path = str(Path(typed.strip()).expanduser())
-            self._say("adding ...")
-            try:
-                said = await ask_tav(self.workspace.folder, "bases", "add", "--yes", path)
-            finally:
-                self._say("")
+            with self._telling(f"adding {path} ..."):
+                said = await ask_tav(self.workspace.folder, "bases", "add", "--yes", "--", path)
             self.notify(f"in the list as {said['name']}", markup=False)
             self.fill()
 
@@ -141,7 +164,7 @@ class Bases(TavScreen):
         base = self.chosen()
         goes = "The folder that tav made of it goes too." if base.place == "converted file" else "Its folder stays."
         if await ask(self.app, f"Take {base.name} out of the list?", goes, yes="Remove", no="Keep"):
-            await ask_tav(self.workspace.folder, "bases", "remove", "--yes", base.name)
+            await ask_tav(self.workspace.folder, "bases", "remove", "--yes", "--", base.name)
             self.fill()
 
 
@@ -163,7 +186,7 @@ class Ways(ModalScreen[str | None]):
     def compose(self) -> ComposeResult:
         plan = self._plan
         with Vertical(classes="dialog"):
-            yield Static(Content(plain(f"{plan['was']} -> {plan['base']}")), classes="question")
+            yield Static(Content(plain(f"{place(plan['was'])} -> {place(plan['base'])}")), classes="question")
             stale = ", ".join(plan["stale"]) or "nothing"
             yield Static(Content(plain(f"becomes stale: {stale} (fresh again with the old base)")), classes="detail")
             yield Static(Content.assemble(("tune again: ", "bold"), _cost(plan["tune_again"])), classes="detail")
@@ -198,6 +221,6 @@ def _cost(way: dict[str, Any]) -> str:
 
 def _cells(base: KnownBase, present: bool) -> list[Content]:
     mark = Content.styled("●" if present else " ", "$success")
-    place = Content.styled(f"{base.place}, gone", "$text-error") if base.gone else Content(base.place)
+    where = Content.styled(f"{base.place}, gone", "$text-error") if base.gone else Content(base.place)
     name = Content.styled(plain(base.name), "bold" if present else "")
-    return [mark, name, Content("-" if base.gone else size(base.size)), place, Content(plain(str(base.path)))]
+    return [mark, name, Content("-" if base.gone else size(base.size)), where, Content(place(base.path))]

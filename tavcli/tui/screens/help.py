@@ -1,7 +1,7 @@
 """F1: what has the focus, in a paragraph, and the keys that act there and everywhere."""
 
+import textwrap
 from collections.abc import Iterator
-from textwrap import wrap
 
 from textual.app import ComposeResult
 from textual.binding import Binding
@@ -13,8 +13,8 @@ from textual.widgets import Static
 
 from tavcli.tui.palette import Command
 
-# Cells that its text may take.
-_WIDE = 68
+# Cells of a line, beside the scrollbar.
+_WIDE = 66
 
 
 class Help(ModalScreen[None]):
@@ -22,9 +22,9 @@ class Help(ModalScreen[None]):
 
     BINDINGS = [Binding("escape,f1,q,enter", "close", "Close")]
     DEFAULT_CSS = """
-    Help > .dialog { width: 76; scrollbar-size-vertical: 1; }
+    Help > .dialog { width: 76; }
     Help > .dialog > .question { color: $primary; }
-    Help > .dialog > .keys { margin-top: 1; height: auto; }
+    Help > .dialog > .keys { margin-top: 1; height: auto; width: auto; }
     """
 
     def __init__(self, about: Widget, commands: list[Command]) -> None:
@@ -35,7 +35,7 @@ class Help(ModalScreen[None]):
         title, _, paragraph = help_of(self._about).partition("\n")
         with VerticalScroll(classes="dialog"):
             yield Static(Content(title), classes="question")
-            yield Static(Content("\n".join(wrap(" ".join(paragraph.split()), _WIDE))), classes="detail")
+            yield Static(Content("\n".join(textwrap.wrap(" ".join(paragraph.split()), _WIDE))), classes="detail")
             yield Static(Content("\n").join(_rows(self._commands)), classes="keys")
             yield Static(Content("ctrl+p lists the same commands; so does the footer, for the mouse"), classes="detail")
 
@@ -50,13 +50,11 @@ def help_of(about: Widget) -> str:
 
 
 def _rows(commands: list[Command]) -> Iterator[Content]:
-    """A line for each, with its keys before it; long ones go on below themselves."""
     wide = max((len(_keys(command)) for command in commands), default=0)
     for command in commands:
-        first, *more = wrap(command.tooltip, _WIDE - wide - 2)
-        yield Content.assemble((f"{_keys(command):>{wide}}", "bold $accent"), f"  {first}")
-        yield from (Content(f"{'':{wide}}  {line}") for line in more)
+        said = f"\n{'':{wide + 2}}".join(textwrap.wrap(command.tooltip, _WIDE - wide - 2))
+        yield Content.assemble((f"{_keys(command):>{wide}}", "bold $accent"), f"  {said}")
 
 
 def _keys(command: Command) -> str:
-    return " ".join(dict.fromkeys(command.keys))
+    return " ".join(command.keys)

@@ -10,34 +10,39 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Button, Static
 
-from tavcli.recipes import plain
-
 GOES_ON, STOPS = "goes on", "stops"
+# Cells of a line.
+_WIDEST = 66
+_CHOICES = Content.from_markup("""[b]Go on[/]: it does all that is queued, and ends by itself.
+[b]Stop[/]: it saves first; opened again, this goes on from there.""")
 
 
 class Leaving(ModalScreen[str | None]):
     """Dismissed with GOES_ON, STOPS, or None for who stays."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("g", f"dismiss('{GOES_ON}')", "Goes on"),
-        Binding("s", f"dismiss('{STOPS}')", "Stops"),
+        Binding("g", f"dismiss('{GOES_ON}')", "Go on"),
+        Binding("s", f"dismiss('{STOPS}')", "Stop"),
         Binding("escape", "dismiss(None)", "Stay"),
         Binding("left,up", "app.focus_previous", show=False),
         Binding("right,down", "app.focus_next", show=False),
     ]
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, works: list[str]) -> None:
         super().__init__()
-        self._what = what
+        self._works = works  # a line for each workspace
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog"):
             yield Static(Content("Does the worker go on when you leave?"), classes="question")
-            yield Static(Content(plain(self._what)), classes="detail")
-            yield Static(Content("Stopped, it saves first, and goes on when you come back."), classes="detail")
+            yield Static(
+                Content("\n").join(Content(one).truncate(_WIDEST, ellipsis=True) for one in self._works),
+                classes="detail",
+            )
+            yield Static(_CHOICES, classes="detail")
             with Horizontal(classes="buttons"):
-                yield Button(Content("Goes on (g)"), id="on")
-                yield Button(Content("Stops (s)"), id="off")
+                yield Button(Content("Go on (g)"), id="on")
+                yield Button(Content("Stop (s)"), id="off")
                 yield Button(Content("Stay here (esc)"), id="stay")
 
     def on_mount(self) -> None:

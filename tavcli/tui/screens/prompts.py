@@ -1,6 +1,5 @@
 """The prompt panel: what the new videos show, how they are made, how many that are, and how long it will take."""
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on, work
@@ -11,25 +10,20 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Button, Checkbox, Input, Label, Select, Static, TextArea
 
-from tav.errors import TavError
-from tavcli import estimates
+from tav.errors import SettingsError, TavError
 from tavcli.bases import known_bases
 from tavcli.data import presets
 from tavcli.jobs import Request
-from tavcli.orders import Order, made_into_requests, session_for
+from tavcli.orders import Order
 from tavcli.quantities import clock
-from tavcli.queue import Queue, Row
+from tavcli.queue import Queue
 from tavcli.recipes import plain
-from tavcli.summaries import Summary
 from tavcli.tui.aside import aside
-from tavcli.tui.asking import ask_tav
+from tavcli.tui.reckoning import Reckoner, requests_of
 from tavcli.workspace import Workspace
 
 if TYPE_CHECKING:
     from tavcli.tui.app import TavApp
-
-# Seconds without a key before the time is asked of the engine.
-_QUIET = 0.6
 
 
 class Prompts(ModalScreen[list[str] | None]):
@@ -39,62 +33,69 @@ class Prompts(ModalScreen[list[str] | None]):
     TITLE = "Prompts"
     HELP = """New edits
     One prompt a line; {cat,robot} stands for either, {{ for a brace. Guidance, vary and seed take lists: 7.5,12.5 and
-    1..4; every combination is queued. Empty fields mean what tav.toml says."""
+    1..4; every combination is queued. Empty fields mean what tav.toml says. `vary` mixes fresh noise into what the clip
+    was turned into: each seed gives another video, and 0 stays closest to the clip."""
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+s", "queue", "Queue", tooltip="Queue them, and go back", priority=True),
-        Binding("escape", "dismiss(None)", "Cancel", tooltip="Go back and queue nothing"),
-        Binding("f1", "app.help", "Help", show=False),
+        Binding("escape", "cancel", "Cancel", tooltip="Go back, and queue nothing"),
     ]
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]
-    DEFAULT_CSS = """
-    Prompts > .dialog { width: 96%; max-width: 110; height: auto; padding: 0 1; }
-    Prompts TextArea { height: 5; border: round $border-blurred; background: $background; }
-    Prompts.-wide TextArea { height: 8; }
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (36, "-high")]
+    # Of the same rank as the application's own, which would win over DEFAULT_CSS.
+    CSS = """
+    Prompts > .dialog { width: 96%; max-width: 100; padding: 0 1; }
+    Prompts .dialog > .question { margin: 0 1; }
+    Prompts TextArea { height: 6; border: round $border-blurred; background: $background; padding: 0; }
+    Prompts.-high TextArea { height: 12; }
     Prompts TextArea:focus { border: round $border; }
-    Prompts Grid { grid-size: 4; grid-columns: 10 1fr 10 1fr; grid-rows: 1; grid-gutter: 0 1; height: auto; }
+    Prompts Grid {
+        grid-size: 4; grid-columns: 8 1fr 8 1fr; grid-rows: 1; grid-gutter: 0 1; height: auto; margin: 0 1;
+    }
+    Prompts.-high Grid { grid-gutter: 1 1; }
     Prompts Grid > Label { color: $foreground-muted; text-align: right; width: 100%; }
-    Prompts Input, Prompts Select > SelectCurrent { height: 1; border: none; padding: 0 1; background: $background; }
-    Prompts Input:focus { background: $block-cursor-background; border: none; }
-    Prompts Input.-invalid { border: none; }
-    Prompts Select { height: 1; }
-    Prompts Select:focus > SelectCurrent { background: $block-cursor-background; border: none; }
-    Prompts Checkbox { border: none; padding: 0; height: 1; background: $panel; }
-    Prompts Checkbox:focus { border: none; text-style: bold; }
-    Prompts #count { height: auto; min-height: 2; margin-top: 1; }
-    Prompts .buttons { margin-top: 0; }
+    Prompts #negative, Prompts Checkbox { column-span: 3; }
+    Prompts Input { height: 1; border: none; padding: 0 1; background: $background; }
+    Prompts Input:focus { background: $block-cursor-background; }
+    Prompts Select > SelectCurrent { padding: 0 1; background: $background; }
+    Prompts Select:focus > SelectCurrent { background: $block-cursor-background; }
+    Prompts Select:nocolor:focus > SelectCurrent { text-style: reverse; }
+    Prompts Checkbox { border: none; padding: 0; background: $panel; }
+    Prompts Checkbox:focus { border: none; }
+    Prompts #count { height: auto; min-height: 2; margin: 1 1 0 1; }
+    Prompts .dialog > .buttons { margin: 0 1 0 0; }
     """
 
     def __init__(self, workspace: Workspace, like: Order | None = None) -> None:
         super().__init__()
-        self.workspace, self.like = workspace, like
-        self._wanted: list[Request] = []
-        self._forecasts: dict[str, float] = {}
+        self.workspace, self.like = workspace, like or Order(())
+        self.wanted: list[Request] = []
+        self._reckoner = Reckoner(workspace)
 
     def compose(self) -> ComposeResult:
-        like = self.like or Order(())
+        like = self.like
         with VerticalScroll(classes="dialog") as dialog:
             dialog.can_focus = False
-            yield Static(Content("New edits: one prompt a line, {cat,robot} for either"), classes="question")
-            yield TextArea("\n".join(like.prompts), id="prompts", tab_behavior="focus", highlight_cursor_line=False)
+            yield Static(Content("New edits"), classes="question")
+            yield _text_area("\n".join(like.prompts))
             with Grid():
                 yield from _field("without", "negative", like.negative or "", "what the videos should not show")
-                yield from _field("guidance", "guidance", like.guidance, "as set; or 7.5,12.5")
-                yield from _field("vary", "vary", like.vary, "0 to 1, fresh noise")
-                yield from _field("seed", "seed", like.seed, "as set; or 1..4")
+                yield from _field("guidance", "guidance", like.guidance, "as set, or 7.5,12.5")
                 yield from _field("steps", "steps", str(like.steps or ""), "as set")
-                yield Label("")
-                yield Checkbox("start from the clip", like.inversion is not False, id="inversion")
+                yield from _field("vary", "vary", like.vary, "as set, or 0 to 1")
+                yield from _field("seed", "seed", like.seed, "as set, or 1..4")
                 yield Label("preset")
                 yield Select([(name, name) for name in presets()], prompt="as set", id="preset", compact=True)
                 yield Label("base")
                 yield Select[str]([], prompt="as set", id="base", compact=True)
+                yield Label("")
+                yield Checkbox("start from the clip (off: from noise alone)", like.inversion is not False)
             yield Static(id="count")
             with Horizontal(classes="buttons"):
                 yield Button(Content("Queue (ctrl+s)"), id="queue")
                 yield Button(Content("Cancel (esc)"), id="cancel")
 
     def on_mount(self) -> None:
-        text = self.query_one("#prompts", TextArea)
+        text = self.query_one(TextArea)
         text.focus()
         text.move_cursor(text.document.end)
         self.fill_bases()
@@ -102,24 +103,31 @@ class Prompts(ModalScreen[list[str] | None]):
 
     @work(group="bases")
     async def fill_bases(self) -> None:
-        """The bases that have a name here."""
+        """The bases that have a name here, and the one that was asked for."""
         known = await aside(lambda: [base.name for base in known_bases() if not base.gone])
-        self.query_one("#base", Select).set_options((name, name) for name in known)
+        present = str((await aside(self.workspace.read)).get("base", ""))
+        asked = [self.like.base] if self.like.base not in ("", present) else []
+        select = self.query_one("#base", Select)
+        select.set_options((plain(name), name) for name in dict.fromkeys([*known, *asked]))
+        if asked:
+            select.value = asked[0]
+
+    # What is typed ----------------------------------------------------------------------------------------------------
 
     @property
     def order(self) -> Order:
-        """What is typed. Raises TavError for a number that is none."""
+        """What is typed. Raises SettingsError for a number that is none."""
         steps = self._text("steps")
         if steps and not steps.isdecimal():
-            raise TavError(f"steps: `{steps}` is no whole number", "empty means what tav.toml says")
+            raise SettingsError(f"steps: `{steps}` is no whole number", "empty means what tav.toml says")
         return Order(
-            tuple(line for line in self.query_one("#prompts", TextArea).text.splitlines() if line.strip()),
+            tuple(line for line in self.query_one(TextArea).text.splitlines() if line.strip()),
             self._text("negative") or None,
             self._text("guidance"),
             int(steps) if steps else None,
             self._text("vary"),
             self._text("seed"),
-            None if self.query_one("#inversion", Checkbox).value else False,
+            None if self.query_one(Checkbox).value else False,
             self._chosen("preset"),
             self._chosen("base"),
         )
@@ -143,80 +151,66 @@ class Prompts(ModalScreen[list[str] | None]):
         """Say how many edits that are, or what is wrong, and how long they take."""
         try:
             order = self.order
-            self._wanted = await aside(_requests, self.workspace, order) if order.prompts else []
+            self.wanted, unknown = await aside(requests_of, self.workspace, order) if order.prompts else ([], "")
         except TavError as error:
-            self._wanted = []
-            self._say(Content.assemble((f"{plain(error.message)}: {plain(error.hint)}", "$text-error")))
+            self.wanted = []
+            self._say(Content.assemble((plain(error.message), "$text-error"), "\n", _muted(plain(error.hint))))
             return
-        if not self._wanted:
-            self._say(Content.styled("no prompt yet", "$foreground-muted"))
+        if not self.wanted:
+            self._say(_muted("no prompt yet"))
             return
-        seconds = await aside(_measured, self.workspace, self._wanted)
-        self._say(self._words(seconds))
+        seconds = await aside(self._reckoner.measured, order, self.wanted)
+        self._say(self._words(seconds, unknown))
         if seconds is None:
-            self._say(self._words(await self._forecast(order)))
+            self._say(self._words(await self._reckoner.forecast(order, self.wanted), unknown, final=True))
 
-    async def _forecast(self, order: Order) -> float | None:
-        """Seconds, asked of the engine once for each kind of edit: prompts of one kind take equally long."""
-        from asyncio import sleep
-
-        kind = str(replace(order, prompts=(), negative=None)) + str(len(self._wanted))
-        if kind not in self._forecasts:
-            await sleep(_QUIET)
-            flags = ["queue", "add", "--dry-run", *_as_flags(order), "--", *order.prompts]
-            try:
-                said = await ask_tav(self.workspace.folder, *flags)
-            except TavError:
-                return None
-            self._forecasts[kind] = float(said["seconds"])
-        return self._forecasts[kind]
-
-    def _words(self, seconds: float | None) -> Content:
-        many = len(self._wanted)
-        takes = "; how long that takes is being reckoned ..." if seconds is None else f", about {clock(seconds)}"
-        return Content.assemble((f"{many} edit{'s' * (many != 1)}", "bold"), takes)
+    def _words(self, seconds: float | None, unknown: str, final: bool = False) -> Content:
+        many = len(self.wanted)
+        takes = f", about {clock(seconds)}" if seconds is not None else "" if final else "; reckoning the time ..."
+        said = Content.assemble((f"{many} edit{'s' * (many != 1)}", "bold"), takes)
+        return Content("\n").join([said, *([Content.styled(plain(unknown), "$text-warning")] if unknown else [])])
 
     def _say(self, words: Content) -> None:
         self.query_one("#count", Static).update(words)
+
+    # Doing ------------------------------------------------------------------------------------------------------------
 
     @on(Button.Pressed, "#queue")
     async def _queue(self) -> None:
         await self.app.run_action("queue", self)
 
     @on(Button.Pressed, "#cancel")
-    def _cancel(self) -> None:
+    def action_cancel(self) -> None:
         self.dismiss(None)
 
     async def action_queue(self) -> None:
-        wanted = await aside(_requests, self.workspace, self.order)
+        wanted, _ = await aside(requests_of, self.workspace, self.order)
         added, twins = await aside(Queue(self.workspace).add, wanted)
-        for row in twins[:3]:
-            self.notify(f"edit {row.name} is this very one ({row.state})", markup=False)
+        if twins:
+            self.notify(_told(len(twins), twins[0].name, twins[0].state), markup=False)
         self.dismiss([row.name for row in [*added, *twins]])
+
+
+def _told(many: int, name: str, state: str) -> str:
+    if many == 1:
+        return f"edit {name} is this very one ({state})"
+    return f"{many} of these are there already, as edit {name} ({state})"
+
+
+def _text_area(text: str) -> TextArea:
+    area = TextArea(
+        text,
+        tab_behavior="focus",
+        highlight_cursor_line=False,
+        placeholder="a cat is skiing\na {robot,panda} is skiing",
+    )
+    area.border_title = "prompts, one a line; {cat,robot} is either"
+    return area
 
 
 def _field(label: str, name: str, value: str, placeholder: str) -> tuple[Label, Input]:
     return Label(label), Input(value, placeholder=placeholder, id=name, compact=True)
 
 
-def _requests(workspace: Workspace, order: Order) -> list[Request]:
-    return made_into_requests(session_for(workspace, order), order)
-
-
-def _measured(workspace: Workspace, wanted: list[Request]) -> float | None:
-    """Seconds for all of it, by how long like edits took here; None where there were none, or a stage is missing."""
-    rows = Queue(workspace).rows()
-    times = [estimates.measured(rows, _as_row(request)) for request in wanted]
-    known = [seconds for seconds in times if seconds is not None]
-    return sum(known) if len(known) == len(times) else None
-
-
-def _as_row(request: Request) -> Row:
-    return Row("", 0, request.kind, "queued", 0.0, "", Summary.of_request(request))
-
-
-def _as_flags(order: Order) -> list[str]:
-    given = {"--negative": order.negative, "--guidance": order.guidance, "--vary": order.vary, "--seed": order.seed}
-    given["--steps"] = str(order.steps) if order.steps else ""
-    flags = [f"{name}={value}" for name, value in given.items() if value]
-    return [*flags, *(["--no-inversion"] if order.inversion is False else [])]
+def _muted(text: str) -> Content:
+    return Content.styled(text, "$foreground-muted")

@@ -33,6 +33,10 @@ class TavScreen(Screen[None]):
         """What stands between the title bar and the footer."""
         return ()
 
+    def on_prune(self) -> None:
+        """Whoever reads for a screen that is being closed would find its widgets gone."""
+        self.workers.cancel_node(self)
+
     def action_back(self) -> None:
         self.dismiss()
 

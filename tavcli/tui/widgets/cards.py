@@ -28,7 +28,7 @@ def card(row: Row, live: str, marked: bool, picture: list[Content] | None, width
         _both_ends(title, Content.assemble(_tags(known), _star(known)), room),
         _both_ends(Content.styled(f"      {settings(known)}", _MUTED), Content.styled(known.date[:16], _MUTED), room),
         _both_ends(
-            Content.assemble("      ", _outcome(row)), Content.styled(live or score(known), "$foreground"), room
+            Content.assemble("      ", _outcome(row)), Content.styled(live or _likeness(known), "$foreground"), room
         ),
     ]
     return [Content.assemble(_mark(marked), _exactly(cell), " ", text) for cell, text in zip(cells, texts, strict=True)]
@@ -50,6 +50,11 @@ def score(known: Summary) -> str:
     """The likeness to the clip."""
     psnr = (known.scores or {}).get("psnr")
     return "" if psnr is None else f"{psnr:.1f} dB"
+
+
+def _likeness(known: Summary) -> str:
+    said = score(known)
+    return f"PSNR {said}" if said else ""
 
 
 def _outcome(row: Row) -> Content:

@@ -98,9 +98,16 @@ class JobList(ScrollView, can_focus=True):
             self._choose(place)
 
     def put_picture(self, id_: str, picture: list[Content]) -> None:
-        """The first picture of an edit, in `cards.HIGH` lines."""
+        """The first picture of an edit, or of a render in flight, in `cards.HIGH` lines."""
+        if self.pictures.get(id_) is not None:
+            self._strips.clear()  # they are known by objects, and the old one's place may be taken by another
         self.pictures[id_] = picture
         self.refresh()
+
+    def drop_picture(self, id_: str) -> None:
+        """There is another one, or none any more."""
+        self.pictures.pop(id_, None)
+        self._strips.clear()
 
     def _measure(self) -> None:
         self.virtual_size = Size(self.size.width, len(self.rows) * self.tall)

@@ -32,26 +32,36 @@ class Progress(Vertical):
         yield Static(id="queue")
         yield Sparkline([], id="losses")
 
-    def show(self, sight: Sight, problem: str = "") -> None:
-        """Say how it stands."""
+    def show(self, sight: Sight, problem: str = "", resting: bool = False) -> None:
+        """Say how it stands; `resting`: nobody is to work."""
         losses = sight.working.losses if sight.working else []
         self.set_class(len(losses) > 1, "-learning")
         if len(losses) > 1:
             self.query_one("#losses", Sparkline).data = losses
-        self.query_one("#now", Static).update(_now(sight, problem))
+        self.query_one("#now", Static).update(_now(sight, problem, resting))
         self.query_one("#queue", Static).update(_queue(sight))
 
 
-def _now(sight: Sight, problem: str) -> Content:
+def _now(sight: Sight, problem: str, resting: bool) -> Content:
     working = sight.working
     if problem:
         return Content.assemble(state("failed", plain(problem)))
     if sight.paused:
         return Content.assemble(state("paused", "the queue is paused"), _muted("   shift+P goes on"))
     if working is None:
-        return _muted("nothing runs" if sight.workers or not sight.waiting else "starting a worker ...")
+        return _nobody(sight, resting)
     name = next((f"{row.name}  {plain(row.summary.title)}" for row in sight.rows if row.id == working.job), "")
     return Content.assemble(state("running", name), "   ", *_steps(sight))
+
+
+def _nobody(sight: Sight, resting: bool) -> Content:
+    """Why nothing is being done."""
+    queued = any(row.state == "queued" for row in sight.rows)
+    if not queued:
+        return _muted("nothing runs" if sight.rows else "")
+    if resting:
+        return Content.assemble(state("paused", "the worker was sent away"), _muted("   w calls it back"))
+    return _muted("beginning ..." if sight.workers else "starting a worker ...")
 
 
 def _steps(sight: Sight) -> list[Content]:

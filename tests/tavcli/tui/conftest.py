@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from driving import settled
+from driving import settled, until
 from syrupy import snapshot as stored  # noqa: F401  (a fixture; the name `snapshot` is taken by files)
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
@@ -17,6 +17,7 @@ from textual.pilot import Pilot
 
 from tav.video import contact_sheet
 from tavcli.tui.app import TavApp
+from tavcli.tui.screens.workspace import WorkspaceScreen
 from tavcli.workspace import SHEET, Workspace
 
 
@@ -39,6 +40,21 @@ def _films(
     shutil.rmtree(home / "bases")
 
 
+@pytest.fixture(scope="session")
+def _studio(_films: dict[str, Path], done: Callable[..., object]) -> Path:
+    folder = _films["kept"] / "studio"
+    shutil.copytree(_films["kept"] / "skiing", folder)
+    shutil.rmtree(folder / "edits")
+    done(folder, "edit", "a cat is skiing", "a dog is skiing", "a robot is skiing")
+    return folder
+
+
+@pytest.fixture
+def studio(films: Path, _studio: Path) -> Path:
+    """`~/films/studio`, a workspace with three edits: 1 a cat, 2 a dog, 3 a robot. The test's own."""
+    return Path(shutil.copytree(_studio, films / "studio", dirs_exist_ok=True))
+
+
 def _draw(path: Path, hue: int) -> None:
     """A sheet of pictures that no codec has touched: the same everywhere."""
     y, x = np.mgrid[:48, :64]
@@ -50,7 +66,7 @@ def _draw(path: Path, hue: int) -> None:
 def films(_films: dict[str, Path]) -> Iterator[Path]:
     """`~/films` with three workspaces: `new`, `skiing` (edited), `trips/night` (tuned). The test's own."""
     folder = Path.home() / "films"
-    shutil.copytree(_films["kept"], folder)
+    shutil.copytree(_films["kept"], folder, ignore=shutil.ignore_patterns("studio"))
     yield folder
     shutil.rmtree(folder)
 
@@ -65,8 +81,12 @@ def opened() -> Callable[..., contextlib.AbstractAsyncContextManager[Pilot[None]
     ) -> AsyncIterator[Pilot[None]]:
         app = TavApp(root, Workspace(workspace) if workspace else None)
         async with app.run_test(size=size, notifications=True) as pilot:
+            await until(pilot, lambda: workspace is None or isinstance(app.screen, WorkspaceScreen))
             await settled(pilot)
             yield pilot
+            for worker in app.crew.children:
+                worker.kill()
+                worker.wait()
 
     return open_
 
