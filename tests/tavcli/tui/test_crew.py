@@ -96,16 +96,13 @@ async def test_failures_and_deaths(studio: Path, opened: Opened, settle: Call) -
         await eventually(pilot, lambda: states(app).get("tune-1") == "done")  # who queues asks for work
         await pilot.press("w")
         await eventually(pilot, lambda: not presence.workers(Workspace(studio)))
-        Queue(Workspace(studio)).retry  # noqa: B018
 
 
 def test_a_worker_that_always_dies_is_not_started_for_ever(studio: Path) -> None:
     workspace = Workspace(studio)
     crew = Crew(("--device", "no-such-device"))
-    started = 0
     for _ in range(3):
         assert crew.ensure(workspace, done=0)
-        started += 1
         (child,) = crew.children
         assert child.wait(60) != 0
     assert not crew.ensure(workspace, done=0)
