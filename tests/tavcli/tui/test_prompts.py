@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from driving import Opened, eventually, give, text, until
+from textual.events import Key
 from textual.pilot import Pilot
 from textual.widgets import Checkbox, Input, Select, TextArea
 from workspaces import choose, screen_of, states
@@ -108,3 +109,16 @@ async def test_the_time_is_told_by_the_engine_where_nothing_was_measured(held: P
         write(screen, "a fox is skiing", steps="3")
         await until(pilot, lambda: "1 edit; reckoning the time ..." in text(pilot.app))
         await eventually(pilot, lambda: "1 edit, about 0:" in text(pilot.app))
+
+
+async def test_what_is_typed_in_one_go_is_all_queued(held: Path, opened: Opened) -> None:
+    """As a terminal gives it when a text is pasted, or typed fast: no pause between the last letter and ctrl+s."""
+    async with opened(held.parent, held) as pilot:
+        await panel(pilot)
+        keys = [*"a fox is skiing", "ctrl+s"]
+        for key in keys:
+            character = key if len(key) == 1 else None
+            pilot.app.post_message(Key("space" if key == " " else key, character))
+        await until(pilot, lambda: "4" in states(pilot.app))
+        queue = Queue(Workspace(held))
+        assert queue.find("4").summary.title == "a fox is skiing"
