@@ -74,6 +74,7 @@ OptionList:nocolor:focus > .option-list--option-highlighted { text-style: underl
 DataTable:focus { background-tint: transparent; }
 DataTable:nocolor:focus > .datatable--cursor { text-style: reverse; }
 WorkspaceScreen.-narrow FooterKey .footer-key--description { padding: 0; }
+WorkspaceScreen.-narrow FooterKey.-command-palette .footer-key--description { padding: 0 0 0 1; }
 CommandPalette SearchIcon { display: none; }
 Toast { max-width: 70; }
 /* They hide neither the footer nor how far the queue is. */

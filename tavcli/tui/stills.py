@@ -17,7 +17,7 @@ def ask_terminal() -> None:
         return
     try:
         from textual_image import renderable, widget
-    except ImportError:
+    except Exception:  # not there; or it asks a terminal that does not say how large its cells are, and fails
         return
     if renderable.Image in (renderable.SixelImage, renderable.TGPImage):
         sharp = widget.Image

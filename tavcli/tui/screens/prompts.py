@@ -183,7 +183,11 @@ class Prompts(ModalScreen[list[str] | None]):
     def action_cancel(self) -> None:
         self.dismiss(None)
 
-    async def action_queue(self) -> None:
+    def action_queue(self) -> None:
+        """Once what was typed before it has come through: this key overtakes those that a field is still given."""
+        (self.focused or self).call_later(self.app.run_action, "queue_typed", self)
+
+    async def action_queue_typed(self) -> None:
         wanted, _ = await aside(requests_of, self.workspace, self.order)
         added, twins = await aside(Queue(self.workspace).add, wanted)
         if twins:

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 
 from textual.app import ComposeResult
 from textual.binding import Binding
+from textual.messages import Prune
 from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Footer
@@ -33,7 +34,7 @@ class TavScreen(Screen[None]):
         """What stands between the title bar and the footer."""
         return ()
 
-    def on_prune(self) -> None:
+    async def on_prune(self, _event: Prune) -> None:
         """Whoever reads for a screen that is being closed would find its widgets gone."""
         self.workers.cancel_node(self)
 

@@ -10,6 +10,7 @@ from textual.app import App
 from textual.command import CommandList
 from textual.pilot import Pilot
 from textual.widgets._footer import FooterKey
+from textual.worker import WorkerCancelled
 
 from tavcli.tui.palette import Command, commands
 
@@ -21,7 +22,8 @@ SIZES = ((80, 24), (160, 50))
 
 async def settled(pilot: Pilot[None]) -> None:
     """Wait until nothing is being read, and all is drawn."""
-    await pilot.app.workers.wait_for_complete()
+    with contextlib.suppress(WorkerCancelled):  # one of a kind: a later one has taken its place
+        await pilot.app.workers.wait_for_complete()
     await pilot.pause()
 
 
@@ -69,7 +71,7 @@ async def _click(pilot: Pilot[None], command: Command) -> None:
     if command.action == "back":
         await pilot.click("TitleBar > #name")
         return
-    await pilot.click(next(one for one in pilot.app.screen.query(FooterKey) if one.action == "app.command_palette"))
+    await pilot.click(next(one for one in pilot.app.screen.query(FooterKey) if one.has_class("-command-palette")))
     await pilot.press(*_typed(command.name))
     await settled(pilot)
     await pilot.click(CommandList, offset=(4, 1))

@@ -2,14 +2,14 @@
 
 import os
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from driving import WAYS, Opened, eventually, give, settled, text, until
+from driving import WAYS, Opened, eventually, give, text, until
 from textual.pilot import Pilot
-from workspaces import choose, order, screen_of, states
+from workspaces import choose, screen_of, states
 
 from tavcli.marks import Marks, read_marks
 from tavcli.queue import Queue
@@ -21,7 +21,6 @@ from tavcli.tui.screens.note import Note
 from tavcli.tui.screens.prompts import Prompts
 from tavcli.tui.screens.workspace import WorkspaceScreen
 from tavcli.tui.widgets.filter import Filter
-from tavcli.tui.widgets.jobs import JobList
 from tavcli.workspace import Workspace
 
 Call = Callable[..., Any]

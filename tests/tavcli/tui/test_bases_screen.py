@@ -1,0 +1,102 @@
+"""Bases on the screen, and leaving it: against real bases, real stages and a real worker."""
+
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from driving import Opened, eventually, text, until
+from workspaces import order, states
+
+from tavcli import presence
+from tavcli.tui.screens.bases import Bases, Ways
+from tavcli.tui.screens.confirm import Confirm
+from tavcli.tui.screens.leaving import Leaving
+from tavcli.tui.screens.line import Line
+from tavcli.workspace import Workspace
+
+Call = Callable[..., Any]
+
+
+def toml(folder: Path) -> dict[str, Any]:
+    return tomllib.loads((folder / "tav.toml").read_text())
+
+
+@pytest.mark.slow
+async def test_a_base_is_added_chosen_with_what_was_tuned_and_taken_out(
+    studio: Path, opened: Opened, make_tiny_base: Call
+) -> None:
+    other = make_tiny_base(Path.home() / "bases" / f"other-{studio.stat().st_ino}", seed=5)
+    async with opened(studio.parent, studio, (120, 36)) as pilot:
+        app = pilot.app
+        await pilot.press("b")
+        await until(pilot, lambda: isinstance(app.screen, Bases) and "storybook" in text(app))
+        assert "this workspace's base has no name here" in text(app)
+        await pilot.press("a")
+        await until(pilot, lambda: isinstance(app.screen, Line))
+        await pilot.press(*str(other), "enter")
+        await eventually(
+            pilot, lambda: isinstance(app.screen, Bases) and other.name in [b.name for b in app.screen.known]
+        )
+        await pilot.press("down", "enter")
+        await eventually(pilot, lambda: isinstance(app.screen, Ways))
+        shown = text(app)
+        assert "becomes stale: tuned, inverted" in " ".join(shown.split())
+        assert "tune again: " in shown
+        assert "carry over: " in shown
+        await pilot.press("c")
+        await eventually(pilot, lambda: toml(studio)["base"] == other.name)
+        await eventually(pilot, lambda: isinstance(app.screen, Bases) and app.screen.present == other.name)
+        assert "carried" in toml(studio)
+        await pilot.press("escape")
+        await order(pilot, "a fox is skiing")
+        await eventually(pilot, lambda: states(app).get("4") == "done")
+        recipe = tomllib.loads((studio / "edits" / "0004-a-fox-is-skiing" / "edit.toml").read_text())
+        assert recipe["base"]["name"] == other.name
+        assert recipe["tuned"]["carried"] == toml(studio)["carried"]
+        assert "carried over" in text(app)
+        await pilot.press("b")
+        await until(pilot, lambda: isinstance(app.screen, Bases) and other.name in text(app))
+        await pilot.press("down", "d")
+        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        await pilot.press("y")
+        await eventually(
+            pilot, lambda: isinstance(app.screen, Bases) and other.name not in [b.name for b in app.screen.known]
+        )
+        assert other.is_dir()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("answer", ["g", "s"])
+async def test_leaving_while_something_is_rendered(studio: Path, opened: Opened, settle: Call, answer: str) -> None:
+    settle(studio, {"invert": {"steps": 150}})
+    folder = studio / "edits" / "0004-a-fox-is-skiing"
+    async with opened(studio.parent, studio) as pilot:
+        app = pilot.app
+        await order(pilot, "a fox is skiing")
+        await eventually(pilot, lambda: states(app).get("4") == "running")
+        await pilot.press("q")
+        await eventually(pilot, lambda: isinstance(app.screen, Leaving))
+        assert "a fox is skiing" in text(app)
+        await pilot.press("escape")
+        await eventually(pilot, lambda: not isinstance(app.screen, Leaving))
+        assert app.is_running
+        await pilot.press("q")
+        await eventually(pilot, lambda: isinstance(app.screen, Leaving))
+        await pilot.press(answer)
+        if answer == "s":
+            await eventually(pilot, lambda: not presence.workers(Workspace(studio)))
+            assert states_on_disk(studio)["4"] == "queued"
+            assert not (folder / "video.mp4").exists()
+        else:
+            await eventually(pilot, lambda: (folder / "video.mp4").is_file())
+            assert states_on_disk(studio)["4"] == "done"
+    async with opened(studio.parent, studio) as pilot:  # and coming back
+        await eventually(pilot, lambda: states(pilot.app).get("4") == "done")
+
+
+def states_on_disk(folder: Path) -> dict[str, str]:
+    from tavcli.queue import Queue
+
+    return {row.name: row.state for row in Queue(Workspace(folder)).rows()}
