@@ -1,5 +1,6 @@
 """One workspace: its clip, its edits and jobs, and what runs now."""
 
+import asyncio
 from collections.abc import Callable, Iterable
 from itertools import count
 from pathlib import Path
@@ -81,6 +82,7 @@ class WorkspaceScreen(JobCommands):
         self._shown: tuple[str, str] | None = None
         self._preview: tuple[str, Frame] | None = None
         self._turns = count()
+        self._looking = asyncio.Lock()
         self._asked: set[str] = set()
 
     def body(self) -> Iterable[Widget]:
@@ -122,16 +124,20 @@ class WorkspaceScreen(JobCommands):
 
     # Looking ----------------------------------------------------------------------------------------------------------
 
-    @work(exclusive=True, group="look")
+    @work(group="look")
     async def look(self) -> None:
-        """See what has changed, unless another screen is shown."""
-        if self.is_current or not self.sight.rows:
+        """See what has changed, unless another screen is shown; on a slow disk, once the look before is done."""
+        if not self._looking.locked() and (self.is_current or not self.sight.rows):
             await self._look(self.watcher.look)
 
     async def look_anew(self) -> None:
         await self._look(self.watcher.look_anew)
 
     async def _look(self, look: Callable[[], Sight]) -> None:
+        async with self._looking:
+            await self._see(look)
+
+    async def _see(self, look: Callable[[], Sight]) -> None:
         before = self.sight
         try:
             self.sight = await aside(look)
