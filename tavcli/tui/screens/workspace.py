@@ -15,6 +15,7 @@ from textual.widgets import Input, Static
 
 from tav.errors import TavError
 from tavcli import presence
+from tavcli.edits import Edit
 from tavcli.footage import Frame
 from tavcli.jobs import OPEN
 from tavcli.overview import overview
@@ -84,6 +85,8 @@ class WorkspaceScreen(JobCommands):
         self._turns = count()
         self._looking = asyncio.Lock()
         self._asked: set[str] = set()
+        self._unseen: list[Row] = []
+        self._fetching = asyncio.Lock()
 
     def body(self) -> Iterable[Widget]:
         yield Filter()
@@ -209,18 +212,21 @@ class WorkspaceScreen(JobCommands):
 
     @on(JobList.Seen)
     def _fetch_pictures(self, event: JobList.Seen) -> None:
-        wanted = [row for row in event.rows if row.kind == "edit" and row.id not in self._asked]
-        self._asked |= {row.id for row in wanted}
-        if wanted:
-            self.fetch_pictures(wanted)
+        """Of what is in sight now: who runs through the list wants none of those on the way."""
+        self._unseen = [row for row in event.rows if row.kind == "edit" and row.id not in self._asked]
+        if self._unseen:
+            self.fetch_pictures()
 
     @work(group="pictures")
-    async def fetch_pictures(self, rows: list[Row]) -> None:
-        """The first pictures of edits, one by one."""
-        for row in rows:
-            picture = await aside(picture_of, self.edit_of(row).video)
-            if picture is not None:
-                self.jobs.put_picture(row.id, half_cells(picture, cards.PICTURE, cards.HIGH))
+    async def fetch_pictures(self) -> None:
+        """The first pictures of edits, one by one, whoever asks."""
+        async with self._fetching:
+            while self._unseen:
+                row = self._unseen.pop(0)
+                self._asked.add(row.id)
+                picture = await aside(_picture, self.edit_of(row))
+                if picture is not None:
+                    self.jobs.put_picture(row.id, picture)
 
     # The list ---------------------------------------------------------------------------------------------------------
 
@@ -246,6 +252,12 @@ Press [b $accent]n[/], and write what the new video should show, one prompt a li
     a {robot,panda} is skiing on the beach
 
 The first one tunes the base to this clip before, and inverts it; that is kept.""")
+
+
+def _picture(edit: Edit) -> list[Content] | None:
+    """For its card; a sheet is read without starting a process."""
+    picture = picture_of(edit.sheet) or picture_of(edit.video)
+    return None if picture is None else half_cells(picture, cards.PICTURE, cards.HIGH)
 
 
 def _done(sight: Sight) -> int:
