@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 # Seconds between two looks at the workspace.
 _LOOK = 0.5
-# Seconds until the chosen edit's video is opened.
+# Seconds until the chosen edit's video is opened, and pictures are read of what is in sight.
 _REST = 0.15
 # Frames a second of the preview of a render.
 _PREVIEW_RATE = 8.0
@@ -83,6 +83,7 @@ class WorkspaceScreen(JobCommands):
         self._shown: tuple[str, str] | None = None
         self._preview: tuple[str, Frame] | None = None
         self._turns = count()
+        self._seen: tuple[Sight, str, bool] | None = None
         self._looking = asyncio.Lock()
         self._asked: set[str] = set()
         self._unseen: list[Row] = []
@@ -102,7 +103,7 @@ class WorkspaceScreen(JobCommands):
         yield Progress()
 
     def on_mount(self) -> None:
-        self._rest = self.set_timer(_REST, self._show_video)
+        self._rest, self._pause = self.set_timer(_REST, self._show_video), self.set_timer(_REST, self.fetch_pictures)
         self.app.crew.know(self.workspace)
         self.set_interval(_LOOK, self.look)
         self.open_clip()
@@ -149,7 +150,10 @@ class WorkspaceScreen(JobCommands):
             self.problem = error.message
         except OSError as error:
             self.problem = f"{error.filename}: {error.strerror}"
-        self.show_rows()
+        seen = self.sight, self.problem, self.app.crew.rests(self.workspace)
+        if seen != self._seen:
+            self._seen = seen
+            self.show_rows()
         await self._fetch_preview(self.sight.working)
         if _done(before) != _done(self.sight):
             self.judge()
@@ -163,7 +167,7 @@ class WorkspaceScreen(JobCommands):
             self.problem = f"the worker ends without doing its job; see {log}; w tries again"
 
     def show_rows(self) -> None:
-        rows = [row for row in self.sight.rows if matches(self._words, words_of(row))]
+        rows = [row for row in self.sight.rows if not self._words or matches(self._words, words_of(row))]
         live = {one.row.id: _live(one.left, one.row, self.sight) for one in self.sight.waiting}
         self.set_class(not self.sight.rows, "-empty")
         self.jobs.show(in_order(rows, self.sort), live)
@@ -212,10 +216,10 @@ class WorkspaceScreen(JobCommands):
 
     @on(JobList.Seen)
     def _fetch_pictures(self, event: JobList.Seen) -> None:
-        """Of what is in sight now: who runs through the list wants none of those on the way."""
+        """Once the list has rested: who runs through it wants no pictures on the way."""
         self._unseen = [row for row in event.rows if row.kind == "edit" and row.id not in self._asked]
-        if self._unseen:
-            self.fetch_pictures()
+        self._pause.stop()
+        self._pause = self.set_timer(_REST, self.fetch_pictures)
 
     @work(group="pictures")
     async def fetch_pictures(self) -> None:

@@ -1,7 +1,7 @@
 """The list of jobs and edits: drawn line by line, so that a thousand cost no more than the dozen that are seen."""
 
 from collections.abc import Sequence
-from functools import partial, reduce
+from functools import reduce
 from typing import NamedTuple
 
 from rich.style import Style
@@ -50,7 +50,9 @@ class JobList(ScrollView, can_focus=True):
     ]
     COMPONENT_CLASSES = {"jobs--row", "jobs--chosen", "jobs--blurred"}
     DEFAULT_CSS = """
-    JobList { height: 1fr; background: $background; scrollbar-size-vertical: 1; overflow-x: hidden; }
+    JobList {
+        height: 1fr; background: $background; scrollbar-size-vertical: 1; overflow-x: hidden; text-wrap: nowrap;
+    }
     JobList > .jobs--row { background: $background; color: $foreground; }
     JobList > .jobs--chosen { background: $block-cursor-background; color: $foreground; }
     JobList > .jobs--blurred { background: $block-cursor-blurred-background; color: $foreground; }
@@ -125,6 +127,7 @@ class JobList(ScrollView, can_focus=True):
     def on_resize(self) -> None:
         self._measure()
         self._scroll_to_chosen()
+        self.call_after_refresh(self.tell_seen)
 
     def _choose(self, place: int) -> None:
         place = max(0, min(place, len(self.rows) - 1))
@@ -213,15 +216,16 @@ class JobList(ScrollView, can_focus=True):
         return self._drawings[key].lines
 
     def _draw(self, row: Row, look: str, live: str, marked: bool, picture: list[Content] | None) -> list[Strip]:
-        width = self.size.width
+        width, style = self.size.width, self._style(look)
         if self.tall == 1:
             lines = [cards.line(row, live, marked, width)]
         else:
             lines = cards.card(row, live, marked, picture, width)
-        strip = partial(Visual.to_strips, self, height=1, width=width, style=self._style(look), pad=True)
-        drawn = [strip(line)[0].crop_extend(0, width, self._style(look).rich_style) for line in lines]
+        # All at once: most of what drawing takes, it takes once for each call.
+        drawn = Visual.to_strips(self, Content("\n").join(lines), width, self.tall, style, pad=True)
         filters, ground = self.get_line_filters(), self.background_colors[1]
-        return [reduce(lambda one, each: one.apply_filter(each, ground), filters, line) for line in drawn]
+        filtered = (reduce(lambda one, each: one.apply_filter(each, ground), filters, line) for line in drawn)
+        return [line.crop_extend(0, width, style.rich_style) for line in filtered]
 
     def _style(self, name: str):  # type: ignore[no-untyped-def]  # textual has two classes of that name
         return self.get_visual_style(name)
