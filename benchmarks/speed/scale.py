@@ -36,7 +36,9 @@ TAV = "from tavcli.start import main; main()"
 # The same, but it looks a hundred times as often.
 LOOKING = f"from tavcli.tui.screens import workspace\nworkspace._LOOK = 0.005\n{TAV}"
 TITLE = b"is dancing"
-SYNC, ASKED, HAS_SYNC = b"\x1b[?2026h", b"\x1b[?2026$p", b"\x1b[?2026;2$y"
+SYNC = b"\x1b[?2026h"
+# What any terminal says when it is asked: that it has colours, how large a cell is, that it can show whole frames.
+ANSWERS = {b"\x1b[c": b"\x1b[?62;22c", b"\x1b[16t": b"\x1b[6;20;10t", b"\x1b[?2026$p": b"\x1b[?2026;2$y"}
 DOWN, PAGE_DOWN, PAGE_UP, HOME = b"\x1b[B", b"\x1b[6~", b"\x1b[5~", b"\x1b[H"
 WHEEL_DOWN = b"\x1b[<65;100;20M"
 # Keys are held for as long as the list is long.
@@ -53,7 +55,7 @@ class Terminal:
 
     def __init__(self, folder: Path, cells: str, code: str = TAV, words: tuple[str, ...] = ("ui",)) -> None:
         self.drawn: list[tuple[float, bytes]] = []
-        self._answered = False
+        self._unanswered = dict(ANSWERS)
         columns, rows = map(int, cells.split("x"))
         self.began = time.perf_counter()
         self.process, self._end = pty.fork()
@@ -64,13 +66,11 @@ class Terminal:
         fcntl.ioctl(self._end, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
     def take(self, seconds: float) -> None:
-        """What is drawn in that time; asked whether it can draw whole frames, a terminal says yes."""
+        """What is drawn in that time; what the terminal is asked, it answers."""
         if select.select([self._end], [], [], max(0.0, seconds))[0]:
-            data = os.read(self._end, 1 << 16)
-            self.drawn.append((time.perf_counter(), data))
-            if not self._answered and ASKED in self.text():
-                self._answered = True
-                self.type(HAS_SYNC)
+            self.drawn.append((time.perf_counter(), os.read(self._end, 1 << 16)))
+            for question in [one for one in self._unanswered if one in self.text()]:
+                self.type(self._unanswered.pop(question))
 
     def take_for(self, seconds: float) -> None:
         end = time.perf_counter() + seconds
@@ -133,7 +133,11 @@ def opened(folder: Path, cells: str, words: bytes) -> dict[str, float]:
     """From the start of the process until the screen has these words."""
     with shown(folder, cells) as terminal:
         seconds = terminal.until(words)
-        return {"seconds": round(seconds, 2), "CPU seconds": round(terminal.core_seconds(), 2)}
+        return {
+            "seconds": round(seconds, 2),
+            "others had the core": round(terminal.waited_seconds(), 2),
+            "CPU seconds": round(terminal.core_seconds(), 2),
+        }
 
 
 def opening(large: Workspace, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -205,17 +209,18 @@ def memory(large: Workspace, arguments: argparse.Namespace) -> dict[str, Any]:
                 terminal.take_for(0.15)
             found[f"seen {turn + 1} times"] = terminal.memory()
             terminal.drawn.clear()
-        for _ in range(4):
+        for turn in range(1, 5):
             terminal.take_for(arguments.rest)
-            found[f"after {arguments.rest} s more"] = terminal.memory()
+            found[f"after {arguments.rest * turn:g} s more"] = terminal.memory()
             terminal.drawn.clear()
     return {name: {"MB": now, "peak MB": most} for name, (now, most) in found.items()}
 
 
 def resting(large: Workspace, arguments: argparse.Namespace) -> dict[str, Any]:
     """Nothing is left to be done: percent of a core."""
-    Queue(large).cancel([row.name for row in Queue(large).rows() if row.state in ("queued", "paused", "interrupted")])
-    found = {}
+    queue, found = Queue(large), {}
+    waiting = [row.name for row in queue.rows() if row.state == "queued"]
+    queue.cancel(waiting)
     for name, words in (("tav ui", ("ui",)), ("tav work --watch", ("work", "--watch"))):
         terminal = Terminal(large.folder, arguments.cells, words=words)
         terminal.take_for(15)
@@ -223,6 +228,7 @@ def resting(large: Workspace, arguments: argparse.Namespace) -> dict[str, Any]:
         terminal.take_for(arguments.rest)
         found[name] = {"core %": round(100 * (terminal.core_seconds() - used) / arguments.rest, 1)}
         terminal.end()
+    queue.retry(waiting)
     return found
 
 
