@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from functools import reduce
 from typing import NamedTuple
 
-from rich.style import Style
 from textual import events
 from textual.binding import Binding
 from textual.content import Content
@@ -196,11 +195,9 @@ class JobList(ScrollView, can_focus=True):
 
     def _line(self, y: int) -> Strip:
         place, line = divmod(int(y + self.scroll_offset.y), self.tall)
-        return self._drawn(place)[line] if place < len(self.rows) else Strip.blank(self.size.width, self._ground)
-
-    @property
-    def _ground(self) -> Style:
-        return self._style("jobs--row").rich_style
+        if place >= len(self.rows):
+            return Strip.blank(self.size.width, self._style("jobs--row").rich_style)
+        return self._drawn(place)[line]
 
     def _drawn(self, place: int) -> list[Strip]:
         row, look = self.rows[place], "jobs--row"
