@@ -1,6 +1,6 @@
 """What a listing shows of a job, read from its folder once and kept in the index."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from tav.errors import SettingsError, TavError
@@ -39,7 +39,7 @@ class Summary:
 
     def as_json(self) -> dict[str, Any]:
         """Without what is as usual."""
-        return {name: value for name, value in asdict(self).items() if value != getattr(Summary, name, _NONE)}
+        return {name: value for name, value in vars(self).items() if value != getattr(Summary, name, _NONE)}
 
     @staticmethod
     def of_request(request: Request) -> "Summary":

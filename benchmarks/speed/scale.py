@@ -60,6 +60,7 @@ class Terminal:
         self.process, self._end = pty.fork()
         if self.process == 0:
             os.chdir(folder)
+            os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # who has it installed has it compiled
             os.environ.update(TERM="xterm-256color", COLORTERM="truecolor", COLUMNS=str(columns), LINES=str(rows))
             os.execv(sys.executable, [sys.executable, "-P", "-c", code, *words])
         fcntl.ioctl(self._end, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
