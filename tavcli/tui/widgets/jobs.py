@@ -15,6 +15,8 @@ from textual.visual import Visual
 from tavcli.queue import Row
 from tavcli.tui.widgets import cards
 
+# Seconds after which what is in sight gets its pictures: who runs through the list waits for none on the way.
+_REST = 0.2
 # From this width on a job is a card of three lines with its first picture; else one line.
 WIDE = 70
 
@@ -112,6 +114,9 @@ class JobList(ScrollView, can_focus=True):
     def _measure(self) -> None:
         self.virtual_size = Size(self.size.width, len(self.rows) * self.tall)
 
+    def on_mount(self) -> None:
+        self._rest = self.set_timer(_REST, self.tell_seen)
+
     def on_resize(self) -> None:
         self._measure()
         self._scroll_to_chosen()
@@ -158,7 +163,8 @@ class JobList(ScrollView, can_focus=True):
 
     def watch_scroll_y(self, old: float, new: float) -> None:
         super().watch_scroll_y(old, new)
-        self.call_after_refresh(self.tell_seen)
+        self._rest.stop()
+        self._rest = self.set_timer(_REST, self.tell_seen)
 
     def tell_seen(self) -> None:
         """Ask for the pictures of what is in sight."""
