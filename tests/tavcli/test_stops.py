@@ -28,7 +28,7 @@ from tavcli.workspace import Workspace
 
 Call = Callable[..., Any]
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-KILLS = int(os.environ.get("TAV_KILLS", "2"))
+KILLS = int(os.environ.get("TAV_KILLS", "1"))
 COMMANDS = {"tune": ["tune"], "invert": ["invert"], "edit": ["edit", "a cat is skiing", "a dog is skiing"]}
 # What is there when a command's first save is done.
 SAVED = {
