@@ -300,7 +300,7 @@ def test_a_terminal_that_goes_away_loses_nothing(
             os.read(master, 4096)
     os.close(master)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 130
-    assert step_of(only(folder, SAVED["tune"]), "state") > 50
+    assert step_of(only(folder, SAVED["tune"]), "state") >= 50
     assert not list(folder.glob("tuned/*/attention.safetensors"))
     done(folder, "tune")
     equals(folder, run.after)
