@@ -4,11 +4,13 @@ import io
 import time
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from functools import cached_property
 
 from tav.errors import TavError
 from tav.events import InvertStep, SampleStep, TuneStep, VaeStep
 from tavcli import presence
 from tavcli.edits import Edit
+from tavcli.following import Follower
 from tavcli.jobs import Ended, Job, State
 from tavcli.presence import Status
 from tavcli.queue import Queue
@@ -28,8 +30,14 @@ class Desk:
     _said: float = 0.0
     _since: tuple[float, int] = (0.0, 0)
 
+    @cached_property
+    def follower(self) -> Follower:
+        """Tells whether the queue has something to do."""
+        return Follower(self.queue)
+
     def take(self) -> Job | None:
         """The next job of the queue, if there is one."""
+        self.follower.forget()
         return self.queue.claim(self.status.token)
 
     def rest(self) -> None:

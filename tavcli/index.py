@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, get_args
 
@@ -125,8 +126,9 @@ def _version(connection: sqlite3.Connection) -> int:
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
+@lru_cache(1 << 12)
 def _read(values: tuple[Any, ...]) -> tuple[str, Row]:
-    """A row and its stamp. Raises ValueError, TypeError, LookupError or AttributeError for what tav did not write."""
+    """A row and its stamp; the same objects for the same values. Raises ValueError, TypeError, LookupError or AttributeError for what tav did not write."""
     id_, number, kind, state, position, worker, found, stamp = values
     if state not in get_args(State):
         raise ValueError(state)

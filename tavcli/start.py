@@ -1,5 +1,6 @@
 """Where `tav` starts. Whoever presses Ctrl-C while the rest is being imported stops a program that has done nothing."""
 
+import gc
 import os
 import signal
 from contextlib import suppress
@@ -10,8 +11,10 @@ def main() -> None:
     """Entry point of `tav`."""
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, _stop)
+    gc.disable()  # importing makes a great deal, and no garbage
     from tavcli.app import main as run
 
+    gc.enable()
     run()
 
 

@@ -63,7 +63,7 @@ class Worker:
             places = [desks.sit(workspace, self.device, held) for workspace in self.workspaces]
             idle = time.monotonic()
             while True:
-                if any(desk.queue.waits() for desk in places):
+                if any(desk.follower.waits() for desk in places):
                     yield from self._sit(seat)
                     for desk, job in self._taken(places):
                         yield from self._do(desk, job)

@@ -1,18 +1,19 @@
-"""The terminal application with 500 edits and 1,000 jobs in one workspace: how soon it is there, how it scrolls.
+"""How quick the terminal application is with 500 edits and 1,000 other jobs in one workspace, beside 20 small ones.
 
-    python benchmarks/speed/scale.py
+    python benchmarks/speed/scale.py [--edits 500] [--jobs 1000] [--others 20] [--cells 160x50] [--only open,scroll,...]
 
-Runs `tav ui` in a pseudo-terminal of 160 x 50 cells that answers nothing, as it starts from nothing: until the rows are
-drawn, then Down and PageDown held at 60 a second. Every drawing that Textual sends is one synchronised update.
+The application runs in a pseudo-terminal that takes what is drawn and sends keys; while the list is scrolled it has one
+core, a loop that never rests another, and somebody works at a job, four times a second saying how far it is. A frame
+is a screen update that draws titles of the list. Wall times depend on what else runs: beside them is the CPU time used.
 """
 
-# ruff: noqa: T201
 import argparse
+import contextlib
 import fcntl
+import json
 import os
 import pty
 import select
-import shutil
 import signal
 import struct
 import subprocess
@@ -20,167 +21,244 @@ import sys
 import tempfile
 import termios
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
-import numpy as np
+sys.path.insert(0, str(Path(__file__).parent))
+from many import at_work, make_library
+from player import busy
 
-from tav.video import write_video
-from tavcli.orders import Order, made_into_requests, session_for
-from tavcli.presence import Status, present, publish
 from tavcli.queue import INDEX, Queue
-from tavcli.scores import write_scores
 from tavcli.workspace import Workspace
 
-ROOT = Path(__file__).resolve().parents[2]
-TAV = [sys.executable, "-c", "from tavcli.start import main; main()"]
-CLIP = ROOT / "templates" / "demo" / "man-skiing.mp4"
-EDITS, JOBS, COLUMNS, LINES = 500, 1000, 160, 50
-DRAWN, ASKED = b"\x1b[?2026h", b"\x1b[?2026$p"
+TAV = "from tavcli.start import main; main()"
+# The same, but it looks a hundred times as often.
+LOOKING = f"from tavcli.tui.screens import workspace\nworkspace._LOOK = 0.005\n{TAV}"
+TITLE = b"is dancing"
+SYNC = b"\x1b[?2026h"
+# What any terminal says when it is asked: that it has colours, how large a cell is, that it can show whole frames.
+ANSWERS = {b"\x1b[c": b"\x1b[?62;22c", b"\x1b[16t": b"\x1b[6;20;10t", b"\x1b[?2026$p": b"\x1b[?2026;2$y"}
+DOWN, PAGE_DOWN, PAGE_UP, HOME = b"\x1b[B", b"\x1b[6~", b"\x1b[5~", b"\x1b[H"
+WHEEL_DOWN = b"\x1b[<65;100;20M"
+# Keys are held for as long as the list is long.
+SCROLLED = {
+    "Down": (DOWN,),
+    "PageDown": (PAGE_DOWN, PAGE_UP, PAGE_DOWN),
+    "wheel": (WHEEL_DOWN,),
+}
+RATE = 60
 
 
-def make(folder: Path) -> Workspace:
-    """A workspace with so many edits and jobs; its queue is held, so that nobody works."""
-    subprocess.run(
-        [*TAV, "init", str(CLIP), "clip", "--caption", "a man is skiing"], cwd=folder, check=True, capture_output=True
-    )
-    workspace = Workspace(folder / "clip")
-    queue = Queue(workspace)
-    queue.hold()
-    order = Order(
-        tuple(f"a {one} is skiing {place}" for one in ("cat", "dog", "fox") for place in range((EDITS + JOBS) // 3))
-    )
-    queue.add(made_into_requests(session_for(workspace, order), order))
-    video = folder / "video.mp4"
-    write_video(video, np.random.default_rng(0).integers(0, 255, (16, 128, 128, 3)).astype(np.uint8), 8)
-    rows = [row for row in queue.rows() if row.state == "queued"]
-    for row in rows[:EDITS]:
-        job = queue.job(row)
-        write_scores(job.folder, {"psnr": 10 + row.number % 17})
-        job.write(state="done", took=20.0, device="cpu")
-        os.link(video, job.folder / "video.mp4")
-    for row in rows[EDITS : EDITS + 200]:
-        queue.job(row).write(
-            state="failed", error="the inversion needs about 9.4 GB of memory", hint="take fewer frames"
-        )
-    queue.rows()
-    return workspace
+class Terminal:
+    """A process in a pseudo-terminal: what it draws, and when."""
 
-
-class Screen:
-    """`tav ui` in a pseudo-terminal."""
-
-    def __init__(self, folder: Path) -> None:
-        self.began = time.monotonic()
-        self.child, self.master = pty.fork()
-        if not self.child:
+    def __init__(self, folder: Path, cells: str, code: str = TAV, words: tuple[str, ...] = ("ui",)) -> None:
+        self.drawn: list[tuple[float, bytes]] = []
+        self._unanswered = dict(ANSWERS)
+        columns, rows = map(int, cells.split("x"))
+        self.began = time.perf_counter()
+        self.process, self._end = pty.fork()
+        if self.process == 0:
             os.chdir(folder)
-            os.environ |= {"TERM": "xterm-256color", "COLORTERM": "truecolor", "PYTHONPATH": str(ROOT)}
-            os.execv(TAV[0], [*TAV, "ui"])
-        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
-        self.said = b""
+            os.environ.update(TERM="xterm-256color", COLORTERM="truecolor", COLUMNS=str(columns), LINES=str(rows))
+            os.execv(sys.executable, [sys.executable, "-P", "-c", code, *words])
+        fcntl.ioctl(self._end, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
-    def read(self, seconds: float) -> bytes:
-        """What comes in that time."""
-        end, found = time.monotonic() + seconds, b""
-        while (left := end - time.monotonic()) > 0:
-            if select.select([self.master], [], [], left)[0]:
-                found += os.read(self.master, 1 << 16)
-        if ASKED in found:  # whether it knows synchronised updates
-            os.write(self.master, b"\x1b[?2026;2$y")
-        self.said += found
+    def take(self, seconds: float) -> None:
+        """What is drawn in that time; what the terminal is asked, it answers."""
+        if select.select([self._end], [], [], max(0.0, seconds))[0]:
+            self.drawn.append((time.perf_counter(), os.read(self._end, 1 << 16)))
+            for question in [one for one in self._unanswered if one in self.text()]:
+                self.type(self._unanswered.pop(question))
+
+    def take_for(self, seconds: float) -> None:
+        end = time.perf_counter() + seconds
+        while (left := end - time.perf_counter()) > 0:
+            self.take(left)
+
+    def until(self, words: bytes, seconds: float = 60) -> float:
+        """Seconds from its start until it has drawn these."""
+        while words not in self.text():
+            if time.perf_counter() - self.began > seconds:
+                raise SystemExit(f"{words!r} has not come: {self.text()[-2000:]!r}")
+            self.take(0.1)
+        return self.drawn[-1][0] - self.began
+
+    def text(self) -> bytes:
+        return b"".join(data for _, data in self.drawn)
+
+    def type(self, keys: bytes) -> None:
+        os.write(self._end, keys)
+
+    def frames(self) -> list[float]:
+        """When titles were drawn; forgets what was."""
+        found, data = [], b""
+        for moment, more in self.drawn:
+            *frames, data = (data + more).split(SYNC)
+            found += [moment for frame in frames if TITLE in frame]
+        self.drawn.clear()
         return found
 
-    def until(self, words: bytes) -> float:
-        """Seconds from the start until these are drawn."""
-        while words not in self.said:
-            self.read(0.01)
-            if time.monotonic() - self.began > 60:
-                raise SystemExit(f"never drawn: {words!r}")
-        return time.monotonic() - self.began
+    def core_seconds(self) -> float:
+        fields = Path(f"/proc/{self.process}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
-    def hold(self, key: bytes, workspace: Workspace, status: Status, seconds: float) -> float:
-        """Updates a second while the key is held at 60 a second, and a worker tells of itself four times a second."""
-        updates, began, told = 0, time.monotonic(), 0.0
-        while (now := time.monotonic()) - began < seconds:
-            os.write(self.master, key)
-            if now - told > 0.25:
-                told, status.done = now, status.done + 1
-                publish(workspace, status)
-            updates += self.read(1 / 60).count(DRAWN)
-        return updates / seconds
+    def waited_seconds(self) -> float:
+        """How long its main thread could have run and got no core: others had it."""
+        return int(Path(f"/proc/{self.process}/schedstat").read_text().split()[1]) / 1e9
 
-    def taken(self) -> tuple[float, float]:
-        """Memory in MB at its peak, and CPU seconds."""
-        status = Path(f"/proc/{self.child}/status").read_text()
-        peak = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
-        user, system = Path(f"/proc/{self.child}/stat").read_text().rsplit(")", 1)[1].split()[11:13]
-        return peak / 1000, (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+    def memory(self) -> tuple[int, int]:
+        """MB now, and at most."""
+        lines = dict(line.split(":") for line in Path(f"/proc/{self.process}/status").read_text().splitlines())
+        return int(lines["VmRSS"].split()[0]) // 1024, int(lines["VmHWM"].split()[0]) // 1024
 
     def end(self) -> None:
-        """Quit."""
-        os.kill(self.child, signal.SIGTERM)
-        while True:
-            try:
-                os.read(self.master, 1 << 16)
-            except OSError:
-                break
-        os.waitpid(self.child, 0)
+        os.kill(self.process, signal.SIGKILL)
+        os.waitpid(self.process, 0)
+        os.close(self._end)
+
+
+@contextlib.contextmanager
+def shown(folder: Path, cells: str, code: str = TAV) -> Iterator[Terminal]:
+    """The application, until the end of the block."""
+    terminal = Terminal(folder, cells, code)
+    try:
+        yield terminal
+    finally:
+        terminal.end()
+
+
+def opened(folder: Path, cells: str, words: bytes) -> dict[str, float]:
+    """From the start of the process until the screen has these words."""
+    with shown(folder, cells) as terminal:
+        seconds = terminal.until(words)
+        return {
+            "seconds": round(seconds, 2),
+            "others had the core": round(terminal.waited_seconds(), 2),
+            "CPU seconds": round(terminal.core_seconds(), 2),
+        }
+
+
+def opening(large: Workspace, arguments: argparse.Namespace) -> dict[str, Any]:
+    """The best of some; without the index, it is deleted before each."""
+    index = large.folder / INDEX
+
+    def best(folder: Path, words: bytes, before: Callable[[], None] = lambda: None) -> dict[str, float]:
+        found = []
+        for _ in range(arguments.runs):
+            before()
+            found.append(opened(folder, arguments.cells, words))
+        return min(found, key=lambda one: one["seconds"])
+
+    with at_work(large):  # or the application would start a worker
+        return {
+            "library": best(large.folder.parent, b"clip 05"),
+            "library without the index": best(large.folder.parent, b"clip 05", index.unlink),
+            "workspace": best(large.folder, TITLE),
+            "workspace without the index": best(large.folder, TITLE, index.unlink),
+        }
+
+
+def held(terminal: Terminal, keys: tuple[bytes, ...], seconds: float) -> dict[str, float]:
+    """Send keys in turn, so many a second: frames a second, and how long it goes on scrolling afterwards."""
+    terminal.take_for(1)
+    terminal.frames()
+    began, used, waited = time.perf_counter(), terminal.core_seconds(), terminal.waited_seconds()
+    for number in range(int(seconds * RATE)):
+        terminal.take_for(began + number / RATE - time.perf_counter())
+        terminal.type(keys[number * len(keys) // int(seconds * RATE)])
+    ended, used, waited = time.perf_counter(), terminal.core_seconds() - used, terminal.waited_seconds() - waited
+    during = len(terminal.frames())
+    terminal.take_for(3)
+    late = [moment for moment in terminal.frames() if moment > ended]
+    # Somebody works: titles are drawn about twice a second in any case.
+    lag = next((a for a, b in zip([ended, *late], [*late, ended + 9], strict=True) if b - a > 0.2), ended) - ended
+    return {
+        "frames/s": round(during / (ended - began), 1),
+        "core %": round(100 * used / (ended - began)),
+        "others had the core %": round(100 * waited / (ended - began)),
+        "runs on s": round(lag, 2),
+    }
+
+
+def scrolling(large: Workspace, arguments: argparse.Namespace) -> dict[str, Any]:
+    """With one core, beside a busy one, somebody at work, videos playing."""
+    cores = sorted(os.sched_getaffinity(0))
+    with at_work(large), busy(cores[-1]), shown(large.folder, arguments.cells) as terminal:
+        os.sched_setaffinity(terminal.process, {cores[0]})
+        terminal.until(TITLE)
+        terminal.take_for(4)
+        found = {"at rest": held(terminal, (b"",), 4)}
+        for name, keys in SCROLLED.items():
+            terminal.type(HOME)
+            found[name] = held(terminal, keys, 4)
+        return found
+
+
+def memory(large: Workspace, arguments: argparse.Namespace) -> dict[str, Any]:
+    """After all was seen, and after many looks."""
+    with at_work(large), shown(large.folder, arguments.cells, LOOKING) as terminal:
+        terminal.until(TITLE)
+        terminal.take_for(3)
+        found: dict[str, Any] = {"opened": terminal.memory()}
+        for turn in range(3):
+            terminal.type(HOME)
+            for _ in range(1500 // 12):
+                terminal.type(PAGE_DOWN)
+                terminal.take_for(0.15)
+            found[f"seen {turn + 1} times"] = terminal.memory()
+            terminal.drawn.clear()
+        for turn in range(1, 5):
+            terminal.take_for(arguments.rest)
+            found[f"after {arguments.rest * turn:g} s more"] = terminal.memory()
+            terminal.drawn.clear()
+    return {name: {"MB": now, "peak MB": most} for name, (now, most) in found.items()}
+
+
+def resting(large: Workspace, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Nothing is left to be done: percent of a core."""
+    queue, found = Queue(large), {}
+    waiting = [row.name for row in queue.rows() if row.state == "queued"]
+    queue.cancel(waiting)
+    for name, words in (("tav ui", ("ui",)), ("tav work --watch", ("work", "--watch"))):
+        terminal = Terminal(large.folder, arguments.cells, words=words)
+        terminal.take_for(15)
+        used = terminal.core_seconds()
+        terminal.take_for(arguments.rest)
+        found[name] = {"core %": round(100 * (terminal.core_seconds() - used) / arguments.rest, 1)}
+        terminal.end()
+    queue.retry(waiting)
+    return found
+
+
+PARTS = {"open": opening, "scroll": scrolling, "memory": memory, "rest": resting}
 
 
 def main() -> None:
-    """Measure and print."""
-    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
-    with tempfile.TemporaryDirectory(prefix="tav-scale-") as place:
-        folder = Path(place)
-        os.environ |= {"TAV_HOME": str(folder / "home"), "HOME": str(folder / "home"), "PYTHONPATH": str(ROOT)}
-        os.environ.pop("NO_COLOR", None)
-        workspace = make(folder)
-        for number in range(20):
-            shutil.copytree(workspace.folder, folder / f"other-{number}", ignore=shutil.ignore_patterns("edits", INDEX))
-        measure(folder, workspace)
-
-
-def measure(folder: Path, workspace: Workspace) -> None:
-    """Everything, a line each."""
-    opening(folder, b"21 workspaces", "library of 21 workspaces, cards")
-    opening(folder, b"500 done", "library, edits of the large one counted")
-    for what in ("workspace, index there", "workspace, index deleted"):
-        if "deleted" in what:
-            (workspace.folder / INDEX).unlink()
-        opening(workspace.folder, b"500 done", what)
-    screen = Screen(workspace.folder)
-    screen.until(b"500 done")
-    screen.read(2)
-    with present(workspace) as token, subprocess.Popen([sys.executable, "-c", "while True: pass"]) as burner:
-        status = Status(
-            token, device="cpu", state="working", job="edits/0501-a-dog-is-skiing-0", what="edit 501", total=5000
-        )
-        # Pages are through the whole list in two seconds.
-        for name, key, seconds in (
-            ("Down", b"\x1b[B", 4),
-            ("Up", b"\x1b[A", 4),
-            ("PageDown", b"\x1b[6~", 1.5),
-            ("PageUp", b"\x1b[5~", 1.5),
-        ):
-            rate = screen.hold(key, workspace, status, seconds)
-            print(f"{name} held: {rate:.0f} updates a second, beside a busy core")
-        burner.kill()
-    peak, before = screen.taken()
-    screen.read(10)
-    print(
-        f"memory at its peak: {peak:.0f} MB; idle: {(screen.taken()[1] - before) * 10:.1f} % of a core, players playing"
-    )
-    screen.end()
-
-
-def opening(folder: Path, words: bytes, what: str) -> None:
-    """From the start of the process to the words, three times."""
-    times = []
-    for _ in range(3):
-        screen = Screen(folder)
-        times.append(screen.until(words))
-        screen.end()
-    print(f"{what}: {sorted(times)[1]:.2f} s ({', '.join(f'{one:.2f}' for one in times)})", flush=True)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--edits", type=int, default=500)
+    parser.add_argument("--jobs", type=int, default=1000)
+    parser.add_argument("--others", type=int, default=20)
+    parser.add_argument("--cells", default="160x50")
+    parser.add_argument("--runs", type=int, default=5, help="of each opening; the best counts")
+    parser.add_argument("--rest", type=float, default=20, help="seconds")
+    parser.add_argument("--only", default=",".join(PARTS))
+    parser.add_argument("--folder", type=Path, help="make it here, and leave it")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        root = arguments.folder or Path(temporary)
+        if (root / "a-large").is_dir():
+            large = Workspace(root / "a-large")
+        else:
+            began = time.perf_counter()
+            large = make_library(root, arguments.others, arguments.edits, arguments.jobs)
+            sys.stdout.write(f"made in {time.perf_counter() - began:.1f} s\n")
+        for part in arguments.only.split(","):
+            sys.stdout.write(f"{part}:\n")
+            for name, found in PARTS[part](large, arguments).items():
+                sys.stdout.write(f"  {name}: {json.dumps(found)}\n")
+                sys.stdout.flush()
 
 
 if __name__ == "__main__":

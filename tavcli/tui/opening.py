@@ -1,6 +1,7 @@
 """`tav ui` in this terminal: what it opens, and how it ends."""
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -23,6 +24,7 @@ def open_here(options: Options) -> None:
     if not (sys.stdin.isatty() and sys.stdout.isatty()) and not os.environ.get("TEXTUAL_DRIVER"):
         raise SettingsError("tav ui needs a terminal", "for scripts: `tav ls` and `tav queue ls`, with --json")
     stills.ask_terminal()
+    gc.freeze()  # what was imported stays: nobody need look through it for garbage again and again
     run(application(Path.cwd(), options))
 
 

@@ -1,20 +1,18 @@
 """What happens in a workspace, seen from outside: its jobs, its workers, the picture of what is rendered."""
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from tavcli import estimates, presence
 from tavcli.estimates import Waiting
+from tavcli.following import Follower
 from tavcli.footage import Frame
 from tavcli.presence import Status
-from tavcli.queue import INDEX, Queue, Row
+from tavcli.queue import Queue, Row
 from tavcli.workspace import Workspace
-
-# Seconds after which the jobs are read again even if no file says that they changed: the dead leave no message.
-_LOOK_AGAIN = 3.0
 
 
 @dataclass(frozen=True)
@@ -38,29 +36,23 @@ class Sight:
         return None if not ends or None in ends else ends[-1]
 
 
-@dataclass
 class Watcher:
     """Looks at one workspace again and again; a look that finds nothing new costs next to nothing."""
 
-    workspace: Workspace
-    _signature: tuple[int, ...] = ()
-    _looked: float = 0.0
-    _rows: tuple[Row, ...] = ()
-    _pictures: dict[Path, int] = field(default_factory=dict)
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+        self._follower = Follower(Queue(workspace))
+        self._pictures: dict[Path, int] = {}
 
     def look(self) -> Sight:
         """Reads files: not on the event loop. Raises TavError where the queue cannot be read."""
-        queue, now = Queue(self.workspace), time.monotonic()
-        signature = tuple(map(_changed, self._places))
-        if signature != self._signature or now - self._looked > _LOOK_AGAIN:
-            self._rows, self._signature, self._looked = tuple(queue.rows()), signature, now
-        workers = tuple(presence.workers(self.workspace))
-        waiting = tuple(estimates.waiting(list(self._rows), workers, time.time()))
-        return Sight(self._rows, workers, waiting, queue.paused)
+        rows, workers = self._follower.rows(), tuple(presence.workers(self.workspace))
+        waiting = tuple(estimates.waiting(list(rows), workers, time.time()))
+        return Sight(rows, workers, waiting, self._follower.queue.paused)
 
     def look_anew(self) -> Sight:
         """The same, whatever the files' times say: for who has changed something."""
-        self._signature = ()
+        self._follower.forget()
         return self.look()
 
     def picture(self, status: Status) -> Frame | None:
@@ -75,11 +67,6 @@ class Watcher:
         except (OSError, ValueError, EOFError):
             return None
         return frames if frames.ndim == 4 and frames.dtype == np.uint8 and frames.size else None
-
-    @property
-    def _places(self) -> tuple[Path, ...]:
-        folder = self.workspace.folder
-        return (folder / INDEX, self.workspace.edits, self.workspace.jobs, presence.folder(self.workspace))
 
 
 def _changed(path: Path) -> int:

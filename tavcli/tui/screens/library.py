@@ -82,6 +82,10 @@ class Library(TavScreen):
             self.action_refresh()
         self._behind = False
 
+    def on_screen_suspend(self) -> None:
+        """What is in front comes first; the rest is read when this one comes back."""
+        self.workers.cancel_node(self)
+
     @work(exclusive=True)
     async def action_refresh(self) -> None:
         folders = await aside(workspaces, self.root)

@@ -1,5 +1,6 @@
 """One workspace: its clip, its edits and jobs, and what runs now."""
 
+import asyncio
 from collections.abc import Callable, Iterable
 from itertools import count
 from pathlib import Path
@@ -14,6 +15,7 @@ from textual.widgets import Input, Static
 
 from tav.errors import TavError
 from tavcli import presence
+from tavcli.edits import Edit
 from tavcli.footage import Frame
 from tavcli.jobs import OPEN
 from tavcli.overview import overview
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
 
 # Seconds between two looks at the workspace.
 _LOOK = 0.5
-# Seconds until the chosen edit's video is opened.
+# Seconds until the chosen edit's video is opened, and pictures are read of what is in sight.
 _REST = 0.15
 # Frames a second of the preview of a render.
 _PREVIEW_RATE = 8.0
@@ -82,7 +84,11 @@ class WorkspaceScreen(JobCommands):
         self._shown: tuple[str, str] | None = None
         self._preview: tuple[str, Frame] | None = None
         self._turns = count()
+        self._seen: tuple[Sight, str, bool] | None = None
+        self._looking = asyncio.Lock()
         self._asked: set[str] = set()
+        self._unseen: list[Row] = []
+        self._fetching = asyncio.Lock()
 
     def body(self) -> Iterable[Widget]:
         yield Filter()
@@ -98,7 +104,7 @@ class WorkspaceScreen(JobCommands):
         yield Progress()
 
     def on_mount(self) -> None:
-        self._rest = self.set_timer(_REST, self._show_video)
+        self._rest, self._pause = self.set_timer(_REST, self._show_video), self.set_timer(_REST, self.fetch_pictures)
         self.app.crew.know(self.workspace)
         self.set_interval(_LOOK, self.look)
         self.open_clip()
@@ -123,16 +129,20 @@ class WorkspaceScreen(JobCommands):
 
     # Looking ----------------------------------------------------------------------------------------------------------
 
-    @work(exclusive=True, group="look")
+    @work(group="look")
     async def look(self) -> None:
-        """See what has changed, unless another screen is shown."""
-        if self.is_current or not self.sight.rows:
+        """See what has changed, unless another screen is shown; on a slow disk, once the look before is done."""
+        if not self._looking.locked() and (self.is_current or not self.sight.rows):
             await self._look(self.watcher.look)
 
     async def look_anew(self) -> None:
         await self._look(self.watcher.look_anew)
 
     async def _look(self, look: Callable[[], Sight]) -> None:
+        async with self._looking:
+            await self._see(look)
+
+    async def _see(self, look: Callable[[], Sight]) -> None:
         before = self.sight
         try:
             self.sight = await aside(look)
@@ -141,7 +151,10 @@ class WorkspaceScreen(JobCommands):
             self.problem = error.message
         except OSError as error:
             self.problem = f"{error.filename}: {error.strerror}"
-        self.show_rows()
+        seen = self.sight, self.problem, self.app.crew.rests(self.workspace)
+        if seen != self._seen:
+            self._seen = seen
+            self.show_rows()
         await self._fetch_preview(self.sight.working)
         if _done(before) != _done(self.sight):
             self.judge()
@@ -155,7 +168,7 @@ class WorkspaceScreen(JobCommands):
             self.problem = f"the worker ends without doing its job; see {log}; w tries again"
 
     def show_rows(self) -> None:
-        rows = [row for row in self.sight.rows if matches(self._words, words_of(row))]
+        rows = [row for row in self.sight.rows if not self._words or matches(self._words, words_of(row))]
         live = {one.row.id: _live(one.left, one.row, self.sight) for one in self.sight.waiting}
         self.set_class(not self.sight.rows, "-empty")
         self.jobs.show(in_order(rows, self.sort), live)
@@ -204,18 +217,21 @@ class WorkspaceScreen(JobCommands):
 
     @on(JobList.Seen)
     def _fetch_pictures(self, event: JobList.Seen) -> None:
-        wanted = [row for row in event.rows if row.kind == "edit" and row.id not in self._asked]
-        self._asked |= {row.id for row in wanted}
-        if wanted:
-            self.fetch_pictures(wanted)
+        """Once the list has rested: who runs through it wants no pictures on the way."""
+        self._unseen = [row for row in event.rows if row.kind == "edit" and row.id not in self._asked]
+        self._pause.stop()
+        self._pause = self.set_timer(_REST, self.fetch_pictures)
 
     @work(group="pictures")
-    async def fetch_pictures(self, rows: list[Row]) -> None:
-        """The first pictures of edits, one by one."""
-        for row in rows:
-            picture = await aside(picture_of, self.edit_of(row).video)
-            if picture is not None:
-                self.jobs.put_picture(row.id, half_cells(picture, cards.PICTURE, cards.HIGH))
+    async def fetch_pictures(self) -> None:
+        """The first pictures of edits, one by one, whoever asks."""
+        async with self._fetching:
+            while self._unseen:
+                row = self._unseen.pop(0)
+                self._asked.add(row.id)
+                picture = await aside(_picture, self.edit_of(row))
+                if picture is not None:
+                    self.jobs.put_picture(row.id, picture)
 
     # The list ---------------------------------------------------------------------------------------------------------
 
@@ -241,6 +257,12 @@ Press [b $accent]n[/], and write what the new video should show, one prompt a li
     a {robot,panda} is skiing on the beach
 
 The first one tunes the base to this clip before, and inverts it; that is kept.""")
+
+
+def _picture(edit: Edit) -> list[Content] | None:
+    """For its card; a sheet is read without starting a process."""
+    picture = picture_of(edit.sheet) or picture_of(edit.video)
+    return None if picture is None else half_cells(picture, cards.PICTURE, cards.HIGH)
 
 
 def _done(sight: Sight) -> int:

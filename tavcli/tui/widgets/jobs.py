@@ -1,8 +1,10 @@
 """The list of jobs and edits: drawn line by line, so that a thousand cost no more than the dozen that are seen."""
 
 from collections.abc import Sequence
-from functools import partial
+from functools import reduce
+from typing import NamedTuple
 
+from rich.style import Style
 from textual import events
 from textual.binding import Binding
 from textual.content import Content
@@ -19,6 +21,16 @@ from tavcli.tui.widgets import cards
 _REST = 0.2
 # From this width on a job is a card of three lines with its first picture; else one line.
 WIDE = 70
+# Drawn rows that are kept: many screens full.
+_MOST_KEPT = 500
+
+
+class _Drawing(NamedTuple):
+    """Lines of a row, and of what: as long as that is kept, no other object has its place in memory."""
+
+    lines: list[Strip]
+    row: Row
+    picture: list[Content] | None
 
 
 class JobList(ScrollView, can_focus=True):
@@ -40,7 +52,9 @@ class JobList(ScrollView, can_focus=True):
     ]
     COMPONENT_CLASSES = {"jobs--row", "jobs--chosen", "jobs--blurred"}
     DEFAULT_CSS = """
-    JobList { height: 1fr; background: $background; scrollbar-size-vertical: 1; overflow-x: hidden; }
+    JobList {
+        height: 1fr; background: $background; scrollbar-size-vertical: 1; overflow-x: hidden; text-wrap: nowrap;
+    }
     JobList > .jobs--row { background: $background; color: $foreground; }
     JobList > .jobs--chosen { background: $block-cursor-background; color: $foreground; }
     JobList > .jobs--blurred { background: $block-cursor-blurred-background; color: $foreground; }
@@ -68,7 +82,7 @@ class JobList(ScrollView, can_focus=True):
         self.marked: set[str] = set()
         self.pictures: dict[str, list[Content]] = {}
         self._at = 0
-        self._strips: dict[tuple[object, ...], list[Strip]] = {}
+        self._drawings: dict[tuple[object, ...], _Drawing] = {}
 
     @property
     def chosen(self) -> Row | None:
@@ -83,13 +97,12 @@ class JobList(ScrollView, can_focus=True):
     def show(self, rows: Sequence[Row], live: dict[str, str]) -> None:
         """Show these; the chosen one stays chosen, wherever it is now."""
         before = self.chosen
-        places = {row.id: place for place, row in enumerate(rows)}
-        if rows != self.rows:
-            self._strips.clear()
-        self.rows, self.live = rows, live
-        self._at = places.get(before.id, min(self._at, max(0, len(rows) - 1))) if before else 0
-        self._measure()
-        self.refresh()
+        if rows != self.rows or live != self.live:
+            places = {row.id: place for place, row in enumerate(rows)}
+            self.rows, self.live = rows, live
+            self._at = places.get(before.id, min(self._at, max(0, len(rows) - 1))) if before else 0
+            self._measure()
+            self.refresh()
         if self.chosen != before:
             self.post_message(self.Chosen())
 
@@ -101,15 +114,14 @@ class JobList(ScrollView, can_focus=True):
 
     def put_picture(self, id_: str, picture: list[Content]) -> None:
         """The first picture of an edit, or of a render in flight, in `cards.HIGH` lines."""
-        if self.pictures.get(id_) is not None:
-            self._strips.clear()  # they are known by objects, and the old one's place may be taken by another
         self.pictures[id_] = picture
-        self.refresh()
+        for place in self._in_sight:
+            if self.rows[place].id == id_:
+                self._refresh_row(place)
 
     def drop_picture(self, id_: str) -> None:
         """There is another one, or none any more."""
         self.pictures.pop(id_, None)
-        self._strips.clear()
 
     def _measure(self) -> None:
         self.virtual_size = Size(self.size.width, len(self.rows) * self.tall)
@@ -120,14 +132,19 @@ class JobList(ScrollView, can_focus=True):
     def on_resize(self) -> None:
         self._measure()
         self._scroll_to_chosen()
+        self.call_after_refresh(self.tell_seen)
 
     def _choose(self, place: int) -> None:
         place = max(0, min(place, len(self.rows) - 1))
         if place != self._at and self.rows:
+            self._refresh_row(self._at)
             self._at = place
-            self.refresh()
+            self._refresh_row(place)
             self._scroll_to_chosen()
             self.post_message(self.Chosen())
+
+    def _refresh_row(self, place: int) -> None:
+        self.refresh_lines(place * self.tall, self.tall)
 
     def _scroll_to_chosen(self) -> None:
         region = Region(0, self._at * self.tall, self.size.width, self.tall)
@@ -168,16 +185,28 @@ class JobList(ScrollView, can_focus=True):
 
     def tell_seen(self) -> None:
         """Ask for the pictures of what is in sight."""
-        first, count = int(self.scroll_offset.y) // self.tall, self.size.height // self.tall + 2
-        seen = [row for row in self.rows[first : first + count] if row.state == "done" and row.id not in self.pictures]
+        rows = map(self.rows.__getitem__, self._in_sight)
+        seen = [row for row in rows if row.state == "done" and row.id not in self.pictures]
         if seen and self.tall > 1:
             self.post_message(self.Seen(seen))
 
-    def render_line(self, y: int) -> Strip:
+    @property
+    def _in_sight(self) -> range:
+        """Places of the rows of which something is seen."""
+        first, count = int(self.scroll_offset.y) // self.tall, self.size.height // self.tall + 2
+        return range(min(first, len(self.rows)), min(first + count, len(self.rows)))
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """Lines as they are kept. Textual's own way would make each one that has moved anew."""
+        return [self._line(y).crop(crop.x, crop.right) for y in crop.line_range]
+
+    def _line(self, y: int) -> Strip:
         place, line = divmod(int(y + self.scroll_offset.y), self.tall)
-        if place >= len(self.rows):
-            return Strip.blank(self.size.width, self._style("jobs--row").rich_style)
-        return self._drawn(place)[line]
+        return self._drawn(place)[line] if place < len(self.rows) else Strip.blank(self.size.width, self._ground)
+
+    @property
+    def _ground(self) -> Style:
+        return self._style("jobs--row").rich_style
 
     def _drawn(self, place: int) -> list[Strip]:
         row, look = self.rows[place], "jobs--row"
@@ -186,20 +215,23 @@ class JobList(ScrollView, can_focus=True):
         live, marked, picture = self.live.get(row.id, ""), row.id in self.marked, self.pictures.get(row.id)
         # A row that has changed is another object.
         key = (id(row), look, live, marked, id(picture), self.size.width, self.tall)
-        if key not in self._strips:
-            if len(self._strips) > 500:
-                self._strips.clear()
-            self._strips[key] = self._draw(row, look, live, marked, picture)
-        return self._strips[key]
+        if key not in self._drawings:
+            if len(self._drawings) > _MOST_KEPT:
+                self._drawings.clear()
+            self._drawings[key] = _Drawing(self._draw(row, look, live, marked, picture), row, picture)
+        return self._drawings[key].lines
 
     def _draw(self, row: Row, look: str, live: str, marked: bool, picture: list[Content] | None) -> list[Strip]:
-        width = self.size.width
+        width, style = self.size.width, self._style(look)
         if self.tall == 1:
             lines = [cards.line(row, live, marked, width)]
         else:
             lines = cards.card(row, live, marked, picture, width)
-        strip = partial(Visual.to_strips, self, height=1, width=width, style=self._style(look), pad=True)
-        return [strip(line)[0].crop_extend(0, width, self._style(look).rich_style) for line in lines]
+        # All at once: most of what drawing takes, it takes once for each call.
+        drawn = Visual.to_strips(self, Content("\n").join(lines), width, self.tall, style, pad=True)
+        filters, ground = self.get_line_filters(), self.background_colors[1]
+        filtered = (reduce(lambda one, each: one.apply_filter(each, ground), filters, line) for line in drawn)
+        return [line.crop_extend(0, width, style.rich_style) for line in filtered]
 
     def _style(self, name: str):  # type: ignore[no-untyped-def]  # textual has two classes of that name
         return self.get_visual_style(name)

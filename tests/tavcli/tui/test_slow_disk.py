@@ -1,0 +1,37 @@
+"""A workspace whose files take longer to read than the screen waits between two looks."""
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from driving import Opened, until
+from workspaces import states
+
+from tavcli.queue import Queue
+from tavcli.tui.screens import workspace as screen
+from tavcli.tui.watching import Sight, Watcher
+from tavcli.workspace import Workspace
+
+
+async def test_looks_come_one_after_the_other(studio: Path, opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    at_once: list[int] = []
+    looking = threading.Semaphore(10)
+
+    def slowly(watcher: Watcher) -> Sight:
+        with looking:
+            at_once.append(10 - looking._value)
+            time.sleep(0.2)
+            return looked(watcher)
+
+    looked = Watcher.look
+    monkeypatch.setattr(Watcher, "look", slowly)
+    monkeypatch.setattr(screen, "_LOOK", 0.01)
+    queue = Queue(Workspace(studio))
+    queue.hold()
+    async with opened(studio.parent, studio) as pilot:
+        await until(pilot, lambda: states(pilot.app) == {"1": "done", "2": "done", "3": "done"})
+        (studio / "edits" / "0002-a-dog-is-skiing" / "video.mp4").unlink()
+        queue.rows()
+        await until(pilot, lambda: states(pilot.app)["2"] != "done")
+    assert max(at_once) == 1
