@@ -128,7 +128,10 @@ def _version(connection: sqlite3.Connection) -> int:
 
 @lru_cache(1 << 12)
 def _read(values: tuple[Any, ...]) -> tuple[str, Row]:
-    """A row and its stamp; the same objects for the same values. Raises ValueError, TypeError, LookupError or AttributeError for what tav did not write."""
+    """A row and its stamp; the same objects for the same values.
+
+    Raises ValueError, TypeError, LookupError or AttributeError for what tav did not write.
+    """
     id_, number, kind, state, position, worker, found, stamp = values
     if state not in get_args(State):
         raise ValueError(state)

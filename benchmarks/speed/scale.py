@@ -16,7 +16,6 @@ import pty
 import select
 import signal
 import struct
-import subprocess
 import sys
 import tempfile
 import termios

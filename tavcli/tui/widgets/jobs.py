@@ -12,6 +12,7 @@ from textual.geometry import Region, Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
+from textual.style import Style as VisualStyle
 from textual.visual import Visual
 
 from tavcli.queue import Row
@@ -233,5 +234,5 @@ class JobList(ScrollView, can_focus=True):
         filtered = (reduce(lambda one, each: one.apply_filter(each, ground), filters, line) for line in drawn)
         return [line.crop_extend(0, width, style.rich_style) for line in filtered]
 
-    def _style(self, name: str):  # type: ignore[no-untyped-def]  # textual has two classes of that name
+    def _style(self, name: str) -> VisualStyle:
         return self.get_visual_style(name)
