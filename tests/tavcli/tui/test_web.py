@@ -77,6 +77,17 @@ async def test_without_the_key_there_is_nothing(address: str, browser: aiohttp.C
     assert (await browser.get(f"{origin(address)}/{path}")).status == 403
 
 
+@pytest.mark.parametrize("header", ["Host", "Origin"])
+async def test_a_page_of_another_site_gets_nowhere(address: str, browser: aiohttp.ClientSession, header: str) -> None:
+    # Its name may have been given this machine's address, and the browser may have the true page open.
+    page = await browser.get(address)
+    assert page.status == 200
+    assert not page.cookies
+    with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+        await browser.ws_connect(f"{origin(address)}/ws", headers={header: "evil.example:8000"})
+    assert refused.value.status == 403
+
+
 def test_it_listens_to_this_machine_only(address: str, port: int) -> None:
     assert address.startswith(f"http://{HOST}:{port}/")
     for family, place in ((socket.AF_INET, "127.0.0.2"), (socket.AF_INET6, "::1")):
