@@ -127,6 +127,8 @@ class Day:
         while not happened():
             if time.monotonic() > end:
                 print(f"NOT SEEN: {what}\n{'' if self.terminal.gone else self.terminal.screen}", flush=True)
+                for report in self.terminal.folder.glob("home/cache/reports/*"):
+                    print(report.read_text())
                 raise SystemExit(1)
             time.sleep(0.1)
         print(f"{time.monotonic() - self.began:6.1f} s  {what}", flush=True)

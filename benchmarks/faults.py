@@ -12,8 +12,10 @@ Exits with 1 if anything is otherwise. The disk takes root; without it that faul
 import argparse
 import json
 import os
+import pty
 import random
 import resource
+import select
 import shutil
 import signal
 import subprocess
@@ -27,6 +29,7 @@ from functools import partial
 from pathlib import Path
 
 from tav.errors import SettingsError, TavError
+from tavcli import presence
 from tavcli.queue import INDEX, Queue, Row
 from tavcli.workspace import Workspace
 
@@ -40,6 +43,7 @@ DISK = 48 * 2**20  # bytes; a workspace takes a third
 WORK = """
 import json, os, time
 import tavcli.keeping as keeping
+from tavcli import presence
 from tavcli.queue import Queue
 keeping.SAVE_STEPS = 2
 claim, finish = Queue.claim, Queue.finish
@@ -133,8 +137,7 @@ class Scene:
                 self.wrong += different(self.queue.job(row).folder, undisturbed)
 
 
-# --- the faults: each takes a scene, does its worst, and leaves a worker at work where it has ended one. What a screen
-# that is killed does to its worker belongs here too.
+# --- the faults: each takes a scene, does its worst, and leaves a worker at work where it has ended one.
 
 
 def kill(scene: Scene) -> None:
@@ -236,6 +239,29 @@ def too_big_a_job(scene: Scene) -> None:
     workspace.remember({"clip": {"size": values["clip"]["size"]}})
 
 
+def kill_screen(scene: Scene) -> None:
+    """`kill -9` of `tav ui`, which has started a worker of its own; half of the time of that too."""
+    workspace = scene.queue.workspace
+    screen, master = pty.fork()
+    if not screen:
+        os.environ |= {"TAV_HOME": str(scene.homes[1]), "TERM": "xterm-256color"}
+        os.chdir(workspace.folder)
+        os.execv(TAV[0], [*TAV, "ui"])
+    end = time.monotonic() + 2 + scene.dice.uniform(0, 0.5 * scene.seconds)
+    while time.monotonic() < end:  # somebody has to take what it draws
+        if select.select([master], [], [], 0.1)[0]:
+            os.read(master, 1 << 16)
+    os.kill(screen, signal.SIGKILL)
+    os.waitpid(screen, 0)
+    os.close(master)
+    if scene.dice.random() < 0.5:
+        ours = {worker.child.pid for worker in scene.workers}
+        for status in presence.workers(workspace):
+            if status.pid not in ours:
+                os.kill(status.pid, signal.SIGKILL)
+    scene.work()
+
+
 FAULTS: list[Callable[[Scene], None]] = [
     kill,
     kill,
@@ -249,6 +275,8 @@ FAULTS: list[Callable[[Scene], None]] = [
     reorder,
     little_memory,
     too_big_a_job,
+    kill_screen,
+    kill_screen,
 ]
 TAV = [sys.executable, "-c", "from tavcli.start import main; main()"]
 
@@ -276,6 +304,12 @@ def settle(scene: Scene) -> None:
             scene.wrong.append("a worker does not end")
             worker.child.kill()
             worker.wait(60)
+    end = time.monotonic() + 20 * scene.seconds
+    while presence.workers(scene.queue.workspace):  # one that a screen has left does what is there
+        if time.monotonic() > end:
+            scene.wrong.append("the worker of a screen does not end")
+            break
+        time.sleep(0.5)
     again = [row.name for row in scene.queue.rows() if row.state in ("failed", "interrupted")]
     if again:
         scene.queue.retry(again)

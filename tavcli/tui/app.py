@@ -56,7 +56,7 @@ class TavApp(App[None]):
         self.theme = look.THEME.name
 
     def get_default_screen(self) -> Screen[None]:
-        return Library(self.root)
+        return Library(self.root, behind=self.workspace is not None)
 
     def on_mount(self) -> None:
         if self.workspace is not None:

@@ -4,12 +4,10 @@ Whoever can talk to the server can do what its user can. So it listens to this m
 have the key in the address that is printed: neither another user of this machine nor a page of another site has it.
 """
 
-import hmac
 import secrets
 import shlex
 import sys
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Callable
 
 from tav.errors import SettingsError
 from tavcli.data import templates
@@ -22,7 +20,6 @@ except ImportError as error:
     raise SettingsError("tav ui --web needs textual-serve", 'pip install "tav[web]"') from error
 
 HOST = "127.0.0.1"
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def serve(options: Options, port: int, say: Callable[[str], None]) -> None:
@@ -50,12 +47,11 @@ class LocalServer(Server):
         super().__init__(command, HOST, port, title="tav", templates_path=templates() / "web")
         self._say = say
         self._key = secrets.token_urlsafe(16)
-        self._cookie = f"tav-{port}"
 
     @property
     def address(self) -> str:
         """What to open in the browser."""
-        return f"{self.public_url}/?key={self._key}"
+        return f"{self.public_url}/{self._key}/"
 
     def serve(self, debug: bool = False) -> None:  # noqa: ARG002  (textual-serve has it)
         """Until Ctrl-C; pages that are open then have a second to end."""
@@ -69,21 +65,13 @@ class LocalServer(Server):
         """In the place of a banner on stdout."""
 
     async def _make_app(self) -> web.Application:
-        app = await super()._make_app()
-        app.middlewares.append(self._guard)
+        # The key is in the path of everything, the page's socket too. A cookie would be sent to, and with requests from
+        # the pages of, whatever else listens on this machine: browsers do not tell its ports apart.
+        app = web.Application()
+        app.add_subapp(f"/{self._key}", await super()._make_app())
+        app.router.add_route("*", "/{path:.*}", _refuse)
         return app
 
-    @property
-    def _guard(self) -> Any:
-        @web.middleware
-        async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-            # The browser sends the cookie with the page's socket too, and never for a page of another site.
-            given = request.query.get("key") or request.cookies.get(self._cookie, "")
-            if not (hmac.compare_digest(given.encode(), self._key.encode()) or request.path.startswith("/static/")):
-                raise web.HTTPForbidden(text="open the address that `tav ui --web` printed\n")
-            response = await handler(request)
-            if not response.prepared:
-                response.set_cookie(self._cookie, self._key, httponly=True, samesite="Strict")
-            return response
 
-        return guard
+async def _refuse(_: web.Request) -> web.Response:
+    return web.Response(status=403, text="open the address that `tav ui --web` printed\n")

@@ -215,7 +215,8 @@ def test_the_recipe_is_in_the_video_and_beside_it(edited: Path, tiny_base: Path)
     assert recipe["tuned"]["key"] == only_file(edited, "tuned").parent.name
     assert recipe["inverted"]["key"] == only_file(edited, "inverted").parent.name
     assert recipe["base"]["name"] == str(tiny_base)
-    assert {path.name for path in folder.iterdir()} == {"edit.toml", "made.json", "sheet.png", "video.mp4"}
+    made = {"edit.toml", "made.json", "scores.json", "sheet.png", "video.mp4"}
+    assert {path.name for path in folder.iterdir()} == made
 
 
 def test_ls_and_show_answer_in_json(done: Call, edited: Path) -> None:

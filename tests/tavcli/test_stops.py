@@ -28,7 +28,7 @@ from tavcli.workspace import Workspace
 
 Call = Callable[..., Any]
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-KILLS = int(os.environ.get("TAV_KILLS", "2"))
+KILLS = int(os.environ.get("TAV_KILLS", "1"))
 COMMANDS = {"tune": ["tune"], "invert": ["invert"], "edit": ["edit", "a cat is skiing", "a dog is skiing"]}
 # What is there when a command's first save is done.
 SAVED = {
@@ -300,7 +300,7 @@ def test_a_terminal_that_goes_away_loses_nothing(
             os.read(master, 4096)
     os.close(master)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 130
-    assert step_of(only(folder, SAVED["tune"]), "state") > 50
+    assert step_of(only(folder, SAVED["tune"]), "state") >= 50
     assert not list(folder.glob("tuned/*/attention.safetensors"))
     done(folder, "tune")
     equals(folder, run.after)

@@ -15,6 +15,7 @@ import pytest
 from tav.checkpoint import read_tensors
 from tav.events import InvertStep, SampleStep, TuneStep
 from tavcli import presence
+from tavcli.desks import Desk
 from tavcli.interrupts import interrupts
 from tavcli.jobs import Ended
 from tavcli.queue import Queue
@@ -170,7 +171,7 @@ def test_out_of_memory_fails_with_the_forecast_and_what_fits(
 ) -> None:
     """For real: a process that may not have more, and a job for which that is too little."""
     folder = copy_of(initial)
-    settle(folder, {"clip": {"size": [256, 256]}})
+    settle(folder, {"clip": {"size": [512, 512]}})
     done(folder, "queue", "tune")
     settle(folder, {"clip": {"size": [32, 32]}})
     done(folder, "queue", "add", "a cat is skiing")
@@ -190,7 +191,7 @@ def test_out_of_memory_fails_with_the_forecast_and_what_fits(
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wishes are looked for after every step."""
-    monkeypatch.setattr("tavcli.worker._HEED", 0.0)
+    monkeypatch.setattr("tavcli.performing._HEED", 0.0)
     interrupts.answered()
 
 
@@ -369,7 +370,7 @@ def test_a_stop_between_two_jobs_gives_back_what_was_taken(
     """The worst moment: the job is taken, and nothing of it begun."""
     folder = copy_of(edited)
     done(folder, "queue", "add", "a dog is skiing")
-    monkeypatch.setattr(Worker, "_begin", lambda *_: signal.raise_signal(signal.SIGTERM))
+    monkeypatch.setattr(Desk, "begin", lambda *_: signal.raise_signal(signal.SIGTERM))
     from tavcli.app import run
 
     os.chdir(folder)

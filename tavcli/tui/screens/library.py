@@ -60,9 +60,10 @@ class Library(TavScreen):
     Library.-narrow Details { display: none; }
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, behind: bool = False) -> None:
         super().__init__()
         self.root = root
+        self._behind = behind  # another screen opens on top of it: it reads nothing before it is seen
 
     def body(self) -> Iterable[Widget]:
         yield Filter()
@@ -77,7 +78,9 @@ class Library(TavScreen):
         self.shelf.focus()
 
     def on_screen_resume(self) -> None:
-        self.action_refresh()
+        if not self._behind:
+            self.action_refresh()
+        self._behind = False
 
     def on_screen_suspend(self) -> None:
         """What is in front comes first; the rest is read when this one comes back."""

@@ -68,6 +68,7 @@ class WorkspaceScreen(JobCommands):
     WorkspaceScreen #side > Static { height: auto; max-height: 6; padding: 0 1; margin-bottom: 1; }
     WorkspaceScreen.-narrow #side > Static { margin-bottom: 0; }
     WorkspaceScreen #caption { color: $foreground-muted; }
+    WorkspaceScreen #chosen { height: 5; }
     WorkspaceScreen.-empty #source, WorkspaceScreen.-empty #caption { display: block; }
     WorkspaceScreen.-empty #edit, WorkspaceScreen.-empty #chosen { display: none; }
     WorkspaceScreen #empty { display: none; padding: 1 2; height: 1fr; }
@@ -110,7 +111,7 @@ class WorkspaceScreen(JobCommands):
 
     def on_screen_resume(self) -> None:
         self.look()
-        self.judge()
+        self.set_timer(_LOOK, self.judge)  # after the list is there
 
     @work
     async def open_clip(self) -> None:
@@ -178,7 +179,7 @@ class WorkspaceScreen(JobCommands):
     @on(JobList.Chosen)
     def _show_chosen(self) -> None:
         row = self.jobs.chosen
-        self.query_one("#chosen", Static).update(_about(row) if row else Content())
+        self.query_one("#chosen", Static).update(_about(row) if row else Content(), layout=False)
         shown = None if row is None else (row.id, row.state)
         if shown != self._shown:
             self._shown = shown

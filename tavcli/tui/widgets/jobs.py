@@ -11,11 +11,14 @@ from textual.geometry import Region, Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
+from textual.style import Style as VisualStyle
 from textual.visual import Visual
 
 from tavcli.queue import Row
 from tavcli.tui.widgets import cards
 
+# Seconds after which what is in sight gets its pictures: who runs through the list waits for none on the way.
+_REST = 0.2
 # From this width on a job is a card of three lines with its first picture; else one line.
 WIDE = 70
 # Drawn rows that are kept: many screens full.
@@ -123,6 +126,9 @@ class JobList(ScrollView, can_focus=True):
     def _measure(self) -> None:
         self.virtual_size = Size(self.size.width, len(self.rows) * self.tall)
 
+    def on_mount(self) -> None:
+        self._rest = self.set_timer(_REST, self.tell_seen)
+
     def on_resize(self) -> None:
         self._measure()
         self._scroll_to_chosen()
@@ -174,7 +180,8 @@ class JobList(ScrollView, can_focus=True):
 
     def watch_scroll_y(self, old: float, new: float) -> None:
         super().watch_scroll_y(old, new)
-        self.call_after_refresh(self.tell_seen)
+        self._rest.stop()
+        self._rest = self.set_timer(_REST, self.tell_seen)
 
     def tell_seen(self) -> None:
         """Ask for the pictures of what is in sight."""
@@ -224,5 +231,5 @@ class JobList(ScrollView, can_focus=True):
         filtered = (reduce(lambda one, each: one.apply_filter(each, ground), filters, line) for line in drawn)
         return [line.crop_extend(0, width, style.rich_style) for line in filtered]
 
-    def _style(self, name: str):  # type: ignore[no-untyped-def]  # textual has two classes of that name
+    def _style(self, name: str) -> VisualStyle:
         return self.get_visual_style(name)

@@ -38,8 +38,8 @@ class Progress(Vertical):
         self.set_class(len(losses) > 1, "-learning")
         if len(losses) > 1:
             self.query_one("#losses", Sparkline).data = losses
-        self.query_one("#now", Static).update(_now(sight, problem, resting))
-        self.query_one("#queue", Static).update(_queue(sight))
+        self.query_one("#now", Static).update(_now(sight, problem, resting), layout=False)
+        self.query_one("#queue", Static).update(_queue(sight), layout=False)
 
 
 def _now(sight: Sight, problem: str, resting: bool) -> Content:

@@ -41,10 +41,9 @@ async def test_a_base_is_added_chosen_with_what_was_tuned_and_taken_out(
         )
         await pilot.press("down", "enter")
         await eventually(pilot, lambda: isinstance(app.screen, Ways))
-        shown = text(app)
-        assert "becomes stale: tuned, inverted" in " ".join(shown.split())
-        assert "tune again: " in shown
-        assert "carry over: " in shown
+        await until(pilot, lambda: "becomes stale: tuned, inverted" in " ".join(text(app).split()))
+        assert "tune again: " in text(app)
+        assert "carry over: " in text(app)
         await pilot.press("c")
         await eventually(pilot, lambda: toml(studio)["base"] == other.name)
         await eventually(pilot, lambda: isinstance(app.screen, Bases) and app.screen.present == other.name)

@@ -56,21 +56,36 @@ async def test_the_page_shows_the_library(address: str, browser: aiohttp.ClientS
 
 
 async def test_it_fetches_nothing_from_elsewhere(address: str, browser: aiohttp.ClientSession) -> None:
-    here = address.partition("/?")[0]
     page = await (await browser.get(address)).text()
     fetched = re.findall(r'(?:src|href)="([^"]*)"', page) + re.findall(r'url\("([^"]*)"\)', page)
     assert len(fetched) >= 4
     for one in [one for one in fetched if one not in ("", "data:,")]:
-        assert one.startswith(f"{here}/static/")
+        assert one.startswith(f"{address}static/")
         assert (await browser.get(one)).status == 200
     assert not re.findall(r"https?://(?!127\.0\.0\.1)", page)
-    style = await (await browser.get(f"{here}/static/css/xterm.css")).text()
+    style = await (await browser.get(f"{address}static/css/xterm.css")).text()
     assert "url(" not in style
 
 
-@pytest.mark.parametrize("path", ["/", "/?key=", "/?key=wrong", "/ws", "/ws?width=80", "/download/x"])
+def origin(address: str) -> str:
+    """Without the key."""
+    return address[: address.index("/", len("http://"))]
+
+
+@pytest.mark.parametrize("path", ["", "wrong/", "?key=", "ws", "static/js/textual.js", "download/x", "wrong/../ws"])
 async def test_without_the_key_there_is_nothing(address: str, browser: aiohttp.ClientSession, path: str) -> None:
-    assert (await browser.get(address.partition("/?")[0] + path)).status == 403
+    assert (await browser.get(f"{origin(address)}/{path}")).status == 403
+
+
+@pytest.mark.parametrize("header", ["Host", "Origin"])
+async def test_a_page_of_another_site_gets_nowhere(address: str, browser: aiohttp.ClientSession, header: str) -> None:
+    # Its name may have been given this machine's address, and the browser may have the true page open.
+    page = await browser.get(address)
+    assert page.status == 200
+    assert not page.cookies
+    with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+        await browser.ws_connect(f"{origin(address)}/ws", headers={header: "evil.example:8000"})
+    assert refused.value.status == 403
 
 
 def test_it_listens_to_this_machine_only(address: str, port: int) -> None:

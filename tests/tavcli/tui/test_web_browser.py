@@ -1,6 +1,5 @@
-"""`tav ui --web` in a browser, from the printed address to the finished edit. Reads what the page is sent to draw."""
+"""`tav ui --web` in a real browser: what a person types and clicks there, and what is left when the page is closed."""
 
-import contextlib
 import re
 import signal
 import socket
@@ -9,128 +8,175 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from tavcli import presence
-from tavcli.queue import Queue
 from tavcli.tui.web import HOST
 from tavcli.workspace import Workspace
 
-# Keeps all that comes through the page's socket, as text without its colours.
-LISTEN = """
-window.drawn = "";
-window.WebSocket = class extends WebSocket {
-  constructor(...given) {
-    super(...given);
-    const decoder = new TextDecoder();
-    this.addEventListener("message", async (event) => {
-      const data = event.data instanceof Blob ? await event.data.arrayBuffer() : event.data;
-      const text = typeof data === "string" ? data : decoder.decode(data, { stream: true });
-      window.drawn += text.replace(/\\x1b\\[[0-9;?]*[a-zA-Z]/g, "");
-    });
-  }
-};
-"""
+# The page keeps its terminal to itself; this lets the test look into it.
+CATCH = """
+Object.defineProperty(Object.prototype, "websocket_url", { set(url) {
+  Object.defineProperty(this, "websocket_url", { value: url });
+  window.shown = this;
+}});"""
+LINES = """
+const seen = window.shown?.terminal.buffer.active;
+return seen ? [...Array(seen.length).keys()].map((y) => seen.getLine(y).translateToString()) : []"""
+# The middle of a cell, in pixels of the page.
+CELL = """
+const box = document.querySelector(".xterm-screen").getBoundingClientRect(), { cols, rows } = shown.terminal;
+return [(arguments[0] + 0.5) * box.width / cols + box.x, (arguments[1] + 0.5) * box.height / rows + box.y]"""
+ASKED = "return performance.getEntriesByType('resource').map((one) => one.name)"
+# Keys that the browser then does something with itself, though they were for the application.
+LEAKS = """
+window.leaked = [];
+addEventListener("keydown", (press) => setTimeout(() => press.defaultPrevented || leaked.push(press.key)), true);"""
+
+
+class Page:
+    """The application in the browser."""
+
+    def __init__(self, driver: Any) -> None:
+        self.driver = driver
+
+    def __call__(self, script: str, *arguments: object) -> Any:
+        return self.driver.execute_script(script, *arguments)
+
+    def lines(self) -> list[str]:
+        """What the terminal shows."""
+        return self(LINES)
+
+    def shows(self, what: str, seconds: float = 60) -> None:
+        """Wait for a pattern to be on the screen."""
+        end = time.monotonic() + seconds
+        while re.search(what, screen := "\n".join(self.lines())) is None:
+            assert time.monotonic() < end, f"{what!r} is not on the screen:\n{screen}"
+            time.sleep(0.05)
+
+    def press(self, *keys: str, holding: str = "") -> None:
+        from selenium.webdriver import ActionChains
+
+        actions = ActionChains(self.driver)
+        if holding:
+            actions.key_down(holding)
+        actions.send_keys(*keys)
+        if holding:
+            actions.key_up(holding)
+        actions.perform()
+
+    def click(self, words: str) -> None:
+        """With the mouse, on the last line that has these words."""
+        from selenium.webdriver.common.actions.action_builder import ActionBuilder
+
+        row, line = [(row, line) for row, line in enumerate(self.lines()) if words in line][-1]
+        x, y = self(CELL, line.rindex(words), row)
+        actions = ActionBuilder(self.driver)
+        actions.pointer_action.move_to_location(round(x), round(y)).click()
+        actions.perform()
+
+
+def at_work(folder: Path) -> set[int]:
+    """The processes that were started in this folder."""
+    found = set()
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if (entry / "cwd").readlink() == folder:
+                found.add(int(entry.name))
+        except OSError:  # it has ended, or is not ours
+            continue
+    return found
+
+
+def comes_to(what: Callable[[], bool], seconds: float = 20) -> bool:
+    end = time.monotonic() + seconds
+    while not (so := what()) and time.monotonic() < end:
+        time.sleep(0.05)
+    return so
 
 
 @pytest.fixture
-def address(studio: Path, start: Callable[..., "subprocess.Popen[str]"]) -> Iterator[str]:
-    """Of a server of the studio."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port = probe.getsockname()[1]
-    server = start(studio, "ui", "--web", "--port", port)
-    assert server.stderr is not None
-    yield re.search(r"http://\S+", server.stderr.readline())[0]
+def folder(films: Path) -> Path:
+    """A workspace with one edit."""
+    return films / "skiing"
+
+
+@pytest.fixture
+def server(folder: Path, browser: Any, start: Callable[..., "subprocess.Popen[str]"]) -> Iterator[Any]:
+    """`tav ui --web` there; after it, nothing of it is left."""
+    server = start(folder, "ui", "--web", "--port", free_port())
+    yield server
+    browser.get("about:blank")
     server.send_signal(signal.SIGINT)
     assert server.wait(30) == 0
+    assert server.stdout.read() == ""
+    assert comes_to(lambda: not at_work(folder)), at_work(folder)
 
 
 @pytest.fixture
-def page(browser: Any, address: str) -> Iterator[Any]:
-    """The browser, at the address."""
-    listening = browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": LISTEN})
-    browser.set_window_size(1280, 800)
+def page(browser: Any, server: Any) -> Iterator[Page]:
+    address = re.search(r"http://\S+", server.stderr.readline())[0]
+    caught = browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": CATCH + LEAKS})
+    resize(browser, 1280, 800)
     browser.get(address)
-    yield browser
-    browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", listening)
-    with contextlib.suppress(Exception):
-        browser.get("about:blank")
+    page = Page(browser)
+    page.shows("a cat is skiing")
+    yield page
+    browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", caught)
 
 
-def draws(page: Any, *words: str, since: int = 0, seconds: float = 60) -> int:
-    """Wait until the page was sent these words, behind `since`; returns how much it was sent."""
-    end = time.monotonic() + seconds
-    while not all(word in page.execute_script("return window.drawn")[since:] for word in words):
-        assert time.monotonic() < end, (words, page.execute_script("return window.drawn")[since:][-2000:])
-        time.sleep(0.1)
-    return len(page.execute_script("return window.drawn"))
+def resize(browser: Any, width: int, height: int) -> None:
+    shape = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", shape)
 
 
-def quiet(page: Any) -> int:
-    """Wait until nothing more is drawn, so that every key has come through; returns how much it was."""
-    drawn, before = len(page.execute_script("return window.drawn")), -1
-    while drawn != before:
-        time.sleep(0.7)
-        drawn, before = len(page.execute_script("return window.drawn")), drawn
-    return drawn
-
-
-def press(page: Any, *keys: str) -> None:
-    from selenium.webdriver import ActionChains
-
-    for key in keys:
-        ActionChains(page).send_keys(key).perform()
-
-
-def control(page: Any, key: str) -> None:
-    from selenium.webdriver import ActionChains, Keys
-
-    ActionChains(page).key_down(Keys.CONTROL).send_keys(key).key_up(Keys.CONTROL).perform()
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
 
 
 @pytest.mark.slow
-def test_a_variant_is_queued_and_seen_to_finish(studio: Path, page: Any) -> None:
-    draws(page, "a robot is skiing", "3 done")
-    press(page, "n")
-    drawn = draws(page, "New edits")
-    press(page, *"a fox is skiing")
-    draws(page, "1 edit")
-    drawn = quiet(page)
-    control(page, "s")
-    draws(page, "running", since=drawn)
-    draws(page, "4 done", "PSNR", since=drawn)
-    (row,) = [row for row in Queue(Workspace(studio)).rows() if row.name == "4"]
-    assert (row.state, row.summary.title) == ("done", "a fox is skiing")
-    # By mouse: the last line of the terminal is the footer.
-    from selenium.webdriver import ActionChains
-    from selenium.webdriver.common.by import By
+def test_a_variant_is_queued_and_made_and_the_closed_page_leaves_nothing(page: Page, server: Any, folder: Path) -> None:
+    from selenium.webdriver import Keys
 
-    terminal = page.find_element(By.CSS_SELECTOR, ".xterm-screen")
-    drawn = len(page.execute_script("return window.drawn"))
-    width, height = terminal.size["width"], terminal.size["height"]
-    ActionChains(page).move_to_element_with_offset(terminal, -width / 2 + 100, height / 2 - 8).click().perform()
-    draws(page, "New edits", since=drawn)
-    fetched = page.execute_script("return performance.getEntriesByType('resource').map(one => one.name)")
-    assert fetched
-    assert all(re.match(rf"(http|ws)://{HOST}:|data:|blob:", one) for one in fetched)
-    page.get("about:blank")  # closing the page ends its application, and with it the worker that waits for nothing
-    end = time.monotonic() + 30
-    while presence.workers(Workspace(studio)):
-        assert time.monotonic() < end
-        time.sleep(0.1)
+    page.click("n New")
+    page.shows("New edits")
+    page.press("a fox is skiing")
+    page.shows("1 edit")
+    page.press("s", holding=Keys.CONTROL)
+    page.shows(r"2  a fox is skiing[^\n]*\n[^\n]*\n.*▶ *running")
+    page.shows(r"2  a fox is skiing[^\n]*\n[^\n]*\n.*✓ *done +PSNR")
+    assert (folder / "edits" / "0002-a-fox-is-skiing" / "video.mp4").is_file()
+
+    asked = page(ASKED)
+    assert len(asked) >= 3
+    assert {urlsplit(one).hostname for one in asked} == {HOST}
+    assert presence.workers(Workspace(folder))
+    page.driver.get("about:blank")
+    assert comes_to(lambda: at_work(folder) == {server.pid})
+    assert not presence.workers(Workspace(folder))
 
 
-def test_another_name_for_this_machine_gets_nothing(address: str) -> None:
-    """A page of another site cannot use a name of its own for 127.0.0.1 (DNS rebinding): it has no key."""
-    import http.client
+@pytest.mark.slow
+def test_keys_are_not_the_browsers_and_a_narrow_window_has_80_columns(page: Page) -> None:
+    from selenium.webdriver import Keys
 
-    port = int(re.search(r":(\d+)/", address)[1])
-    for path, headers in (
-        ("/", {"Host": "evil.example"}),
-        ("/ws", {"Host": "evil.example", "Origin": "http://evil.example"}),
-    ):
-        connection = http.client.HTTPConnection(HOST, port)
-        connection.request("GET", path, headers=headers)
-        assert connection.getresponse().status == 403
+    page.press(Keys.F1)
+    page.shows("Edits and jobs")
+    page.press(Keys.ESCAPE)
+    page.shows("q Quit")
+    page.press("p", holding=Keys.CONTROL)
+    page.shows("Search for commands")
+    page.press("s", holding=Keys.CONTROL)
+    page.press(Keys.TAB, Keys.ESCAPE)
+    assert comes_to(lambda: page("return leaked.length") == 2)
+    assert set(page("return leaked")) == {"Control"}  # itself no command of theirs
+
+    resize(page.driver, 390, 844)
+    page.driver.refresh()
+    page.shows("a cat is skiing")
+    assert page("return shown.terminal.cols") >= 80
+    assert page("return shown.terminal.element.querySelector('.xterm-screen').clientWidth") <= 390
