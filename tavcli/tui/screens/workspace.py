@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 # Seconds between two looks at the workspace.
 _LOOK = 0.5
-# Seconds until the chosen edit's video is opened, and pictures are read of what is in sight.
+# Seconds until the chosen edit's video is opened.
 _REST = 0.15
 # Frames a second of the preview of a render.
 _PREVIEW_RATE = 8.0
@@ -104,7 +104,7 @@ class WorkspaceScreen(JobCommands):
         yield Progress()
 
     def on_mount(self) -> None:
-        self._rest, self._pause = self.set_timer(_REST, self._show_video), self.set_timer(_REST, self.fetch_pictures)
+        self._rest = self.set_timer(_REST, self._show_video)
         self.app.crew.know(self.workspace)
         self.set_interval(_LOOK, self.look)
         self.open_clip()
@@ -217,10 +217,10 @@ class WorkspaceScreen(JobCommands):
 
     @on(JobList.Seen)
     def _fetch_pictures(self, event: JobList.Seen) -> None:
-        """Once the list has rested: who runs through it wants no pictures on the way."""
+        """Of what is in sight now, and no more of what was."""
         self._unseen = [row for row in event.rows if row.kind == "edit" and row.id not in self._asked]
-        self._pause.stop()
-        self._pause = self.set_timer(_REST, self.fetch_pictures)
+        if self._unseen:
+            self.fetch_pictures()
 
     @work(group="pictures")
     async def fetch_pictures(self) -> None:
