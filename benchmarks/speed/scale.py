@@ -68,7 +68,10 @@ class Terminal:
     def take(self, seconds: float) -> None:
         """What is drawn in that time; what the terminal is asked, it answers."""
         if select.select([self._end], [], [], max(0.0, seconds))[0]:
-            self.drawn.append((time.perf_counter(), os.read(self._end, 1 << 16)))
+            try:
+                self.drawn.append((time.perf_counter(), os.read(self._end, 1 << 16)))
+            except OSError:  # so Linux says that the other end is closed
+                raise SystemExit(f"it has ended: {self.text()[-3000:].decode(errors='replace')}") from None
             for question in [one for one in self._unanswered if one in self.text()]:
                 self.type(self._unanswered.pop(question))
 
