@@ -225,7 +225,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     profile = tmp_path_factory.mktemp("browser")
     for flag in ["headless", "no-sandbox", "disable-gpu", *QUIET, f"user-data-dir={profile}"]:
         options.add_argument(f"--{flag}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("no_proxy", "*")  # the driver is on this machine
         driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(str(DRIVER)))
