@@ -35,8 +35,16 @@ def command(options: Options) -> str:
     """The shell command that runs this very application, by this very Python, for the same workspace."""
     given = {"-C": options.folder, "--device": options.device, "--precision": options.precision}
     flags = [str(word) for name, value in given.items() if value is not None for word in (name, value)]
-    # -P: what lies in the folder one is in is no module of ours.
-    start = [sys.executable, "-P", "-c", "from tavcli.start import main; main()"]
+    # -P: what lies in the folder one is in is no module of ours. -W: of a page that goes while keys come in, Textual
+    # says on the server's terminal that nothing awaited them.
+    start = [
+        sys.executable,
+        "-P",
+        "-W",
+        "ignore:coroutine:RuntimeWarning",
+        "-c",
+        "from tavcli.start import main; main()",
+    ]
     return shlex.join([*start, *flags, "ui"])
 
 
