@@ -107,7 +107,7 @@ class Bases(TavScreen):
     def _say(self) -> None:
         """What is being done; else where the highlighted base lies, and what the workspace uses if that has no name."""
         at = self.query_one(BaseTable).cursor_row
-        lines = [place(self.known[at].path)] if at < len(self.known) else []
+        lines = [_where(self.known[at])] if at < len(self.known) else []
         if self.present and not any(map(self._is_present, self.known)):
             lines += [f"this workspace's base has no name here: {place(self.present)}"]
         self.query_one("#note", Static).update(Content(self._doing or "\n".join(lines)))
@@ -223,4 +223,8 @@ def _cells(base: KnownBase, present: bool) -> list[Content]:
     mark = Content.styled("●" if present else " ", "$success")
     where = Content.styled(f"{base.place}, gone", "$text-error") if base.gone else Content(base.place)
     name = Content.styled(plain(base.name), "bold" if present else "")
-    return [mark, name, Content("-" if base.gone else size(base.size)), where, Content(place(base.path))]
+    return [mark, name, Content("-" if base.gone else size(base.size)), where, Content(_where(base))]
+
+
+def _where(base: KnownBase) -> str:
+    return "part of tav" if base.place == "embedded" else place(base.path)

@@ -68,7 +68,7 @@ class WorkspaceScreen(JobCommands):
     WorkspaceScreen #side > Static { height: auto; max-height: 6; padding: 0 1; margin-bottom: 1; }
     WorkspaceScreen.-narrow #side > Static { margin-bottom: 0; }
     WorkspaceScreen #caption { color: $foreground-muted; }
-    WorkspaceScreen #chosen { height: 5; }
+    WorkspaceScreen #side > #chosen { height: 5; }
     WorkspaceScreen.-empty #source, WorkspaceScreen.-empty #caption { display: block; }
     WorkspaceScreen.-empty #edit, WorkspaceScreen.-empty #chosen { display: none; }
     WorkspaceScreen #empty { display: none; padding: 1 2; height: 1fr; }

@@ -42,7 +42,7 @@ def settings(known: Summary) -> str:
     words += [f"vary {known.vary:g}", f"seed {known.seed}"] if known.vary else []
     words += [] if known.inversion else [f"from noise, seed {known.seed}"]
     words += [f"without “{plain(known.negative)}”"] if known.negative else []
-    words += [plain(known.base.rsplit("/", 1)[-1]) + (", carried over" if known.carried else "")]
+    words += [("carried over to " if known.carried else "") + plain(known.base.rsplit("/", 1)[-1])]
     return " · ".join(words)
 
 

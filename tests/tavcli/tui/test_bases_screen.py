@@ -1,5 +1,6 @@
 """Bases on the screen, and leaving it: against real bases, real stages and a real worker."""
 
+import signal
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -54,7 +55,7 @@ async def test_a_base_is_added_chosen_with_what_was_tuned_and_taken_out(
         recipe = tomllib.loads((studio / "edits" / "0004-a-fox-is-skiing" / "edit.toml").read_text())
         assert recipe["base"]["name"] == other.name
         assert recipe["tuned"]["carried"] == toml(studio)["carried"]
-        assert "carried over" in text(app)
+        await eventually(pilot, lambda: "carried over" in text(app))
         await pilot.press("b")
         await until(pilot, lambda: isinstance(app.screen, Bases) and other.name in text(app))
         await pilot.press("down", "d")
@@ -74,6 +75,8 @@ async def test_leaving_while_something_is_rendered(studio: Path, opened: Opened,
     async with opened(studio.parent, studio) as pilot:
         app = pilot.app
         await order(pilot, "a fox is skiing")
+        await eventually(pilot, lambda: states_on_disk(studio).get("4") == "running")
+        app.crew.children[0].send_signal(signal.SIGSTOP)  # it is not to be done before we have looked
         await eventually(pilot, lambda: states(app).get("4") == "running")
         await pilot.press("q")
         await eventually(pilot, lambda: isinstance(app.screen, Leaving))
@@ -84,6 +87,7 @@ async def test_leaving_while_something_is_rendered(studio: Path, opened: Opened,
         await pilot.press("q")
         await eventually(pilot, lambda: isinstance(app.screen, Leaving))
         await pilot.press(answer)
+        app.crew.children[0].send_signal(signal.SIGCONT)
         if answer == "s":
             await eventually(pilot, lambda: not presence.workers(Workspace(studio)))
             assert states_on_disk(studio)["4"] == "queued"
