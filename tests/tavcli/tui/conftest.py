@@ -1,8 +1,10 @@
 """The application on real workspaces. They lie in the (guarded) home folder: what is shown of paths is the same."""
 
+import asyncio
 import contextlib
 import re
 import shutil
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -19,6 +21,21 @@ from tav.video import contact_sheet
 from tavcli.tui.app import TavApp
 from tavcli.tui.screens.workspace import WorkspaceScreen
 from tavcli.workspace import SHEET, Workspace
+
+
+async def _drawn(min_sleep: float = 1 / 50, max_sleep: float = 1) -> None:
+    """Wait until the last frame is drawn, and the event loop has nothing to do but to wait."""
+    end = time.monotonic() + max_sleep
+    await asyncio.sleep(max(min_sleep, 1 / 50))
+    while asyncio.get_running_loop()._ready and time.monotonic() < end:  # type: ignore[attr-defined]
+        await asyncio.sleep(0)
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pilot does not wait for the processor to be idle: it never is while a video plays, a second for each key."""
+    monkeypatch.setattr("textual.app.wait_for_idle", _drawn)
+    monkeypatch.setattr("textual.pilot.wait_for_idle", _drawn)
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from textual.app import App
-from textual.command import CommandList
+from textual.command import CommandList, CommandPalette
 from textual.pilot import Pilot
 from textual.widgets._footer import FooterKey
 from textual.worker import WorkerCancelled
@@ -57,28 +57,43 @@ async def give(pilot: Pilot[None], action: str, way: str) -> None:
     elif way == "mouse":
         await _click(pilot, command)
     else:
-        await pilot.press("ctrl+p", *_typed(command.name))
-        await settled(pilot)
+        await pilot.press("ctrl+p")
+        await _search(pilot, command)
         await pilot.press("enter")
     await pilot.pause()
 
 
 async def _click(pilot: Pilot[None], command: Command) -> None:
-    shown = [one for one in pilot.app.screen.query(FooterKey) if one.action == command.action]
-    if shown:
-        await pilot.click(shown[0])
-        return
-    if command.action == "back":
-        await pilot.click("TitleBar > #name")
-        return
-    await pilot.click(next(one for one in pilot.app.screen.query(FooterKey) if one.has_class("-command-palette")))
-    await pilot.press(*_typed(command.name))
     await settled(pilot)
-    await pilot.click(CommandList, offset=(4, 1))
+    if any(one.action == command.action for one in pilot.app.screen.query(FooterKey)):
+        await _click_in_footer(pilot, lambda key: key.action == command.action)
+    elif command.action == "back":
+        await pilot.click("TitleBar > #name")
+    else:
+        await _click_in_footer(pilot, lambda key: key.has_class("-command-palette"))
+        await _search(pilot, command)
+        await pilot.click(CommandList, offset=(4, 1))
 
 
-def _typed(name: str) -> list[str]:
-    return ["space" if character == " " else character for character in name]
+async def _click_in_footer(pilot: Pilot[None], is_it: Callable[[FooterKey], bool]) -> None:
+    """Where it is now: the footer is made anew whenever a screen comes back."""
+    for _ in range(100):
+        shown = [key for key in pilot.app.screen.query(FooterKey) if is_it(key)]
+        if shown and await pilot.click(shown[0]):
+            return
+    raise AssertionError(f"it cannot be clicked:\n{text(pilot.app)}")
+
+
+async def _search(pilot: Pilot[None], command: Command) -> None:
+    """Type its name into the palette, until it is the first that is found."""
+    await until(pilot, lambda: isinstance(pilot.app.screen, CommandPalette))
+    await pilot.press(*("space" if character == " " else character for character in command.name))
+    await until(pilot, lambda: command.name in _first_found(pilot.app.screen.query_one(CommandList)))
+    await settled(pilot)
+
+
+def _first_found(found: CommandList) -> str:
+    return str(found.get_option_at_index(0).prompt) if found.option_count else ""
 
 
 def text(app: App[None]) -> str:

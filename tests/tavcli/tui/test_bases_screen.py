@@ -70,7 +70,7 @@ async def test_a_base_is_added_chosen_with_what_was_tuned_and_taken_out(
 @pytest.mark.slow
 @pytest.mark.parametrize("answer", ["g", "s"])
 async def test_leaving_while_something_is_rendered(studio: Path, opened: Opened, settle: Call, answer: str) -> None:
-    settle(studio, {"invert": {"steps": 150}})
+    settle(studio, {"invert": {"steps": 40}})
     folder = studio / "edits" / "0004-a-fox-is-skiing"
     async with opened(studio.parent, studio) as pilot:
         app = pilot.app

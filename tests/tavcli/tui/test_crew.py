@@ -74,7 +74,7 @@ async def test_failures_and_deaths(studio: Path, opened: Opened, settle: Call) -
     (weights,) = studio.glob("tuned/*/attention.safetensors")
     whole = weights.read_bytes()
     weights.write_bytes(whole[:1000])
-    settle(studio, {"invert": {"steps": 200}})
+    settle(studio, {"invert": {"steps": 100}})
     async with opened(studio.parent, studio, (120, 40)) as pilot:
         app = pilot.app
         await order(pilot, "a fox is skiing")
