@@ -171,7 +171,7 @@ def test_out_of_memory_fails_with_the_forecast_and_what_fits(
 ) -> None:
     """For real: a process that may not have more, and a job for which that is too little."""
     folder = copy_of(initial)
-    settle(folder, {"clip": {"size": [2048, 2048]}})
+    settle(folder, {"clip": {"size": [576, 576]}})
     done(folder, "queue", "tune")
     settle(folder, {"clip": {"size": [32, 32]}})
     done(folder, "queue", "add", "a cat is skiing")
