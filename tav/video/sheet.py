@@ -38,7 +38,7 @@ def contact_sheet(path: Path, rows: list[tuple[str, NDArray[np.uint8]]], columns
     note.add_text(FIRST, " ".join(map(str, _first(len(labels[0]), strips[0], min(columns, len(rows[0][1]))))))
     try:
         with replacing(path) as temporary:
-            sheet.save(temporary, format="PNG", optimize=True, pnginfo=note)
+            sheet.save(temporary, format="PNG", pnginfo=note)
     except OSError as error:
         raise VideoError(
             f"cannot write {one_line(path)}: {error.strerror or error}", "check the folder's permissions and free space"

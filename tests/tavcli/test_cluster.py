@@ -27,7 +27,7 @@ from tavcli.workspace import Workspace
 
 Call = Callable[..., Any]
 # Sampling is saved every 50 steps: long enough to be stopped behind that.
-STEPS = 100
+STEPS = 80
 RAY = """
 import sys, ray
 told = ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)

@@ -61,7 +61,7 @@ def test_more_steps_take_more_time_and_more_frames_more_memory(initial: Path) ->
 
 def test_the_rung_follows_the_free_memory(initial: Path, free: Callable[[float], None]) -> None:
     one = forecaster(initial)
-    large = replace(one.shape, frames=32, size=(96, 96))
+    large = replace(one.shape, frames=32, size=(64, 64))
     one.__dict__["shape"] = large
     needs = {rung: one._tune(1, large, rung).memory - one._now for rung in ("none", "feed-forward", "blocks", "all")}
     for rung, need in needs.items():
@@ -89,16 +89,14 @@ def test_the_nearest_setting_that_fits_is_named_and_is_the_nearest(
     initial: Path, free: Callable[[float], None]
 ) -> None:
     one = forecaster(initial)
-    one.__dict__["shape"] = replace(one.shape, frames=40, size=(64, 64))
-    needs = {
-        frames: one._tune(1, replace(one.shape, frames=frames, size=(64, 64)), "all").memory for frames in (30, 31)
-    }
-    assert needs[30] < needs[31]
-    free(needs[31] - one._now - 1)
+    one.__dict__["shape"] = replace(one.shape, frames=14, size=(64, 64))
+    needs = {frames: one._tune(1, replace(one.shape, frames=frames, size=(64, 64)), "all").memory for frames in (9, 10)}
+    assert needs[9] < needs[10]
+    free(needs[10] - one._now - 1)
     one.__dict__.pop("_free", None)
     with pytest.raises(DeviceMemoryError) as refused:
         one.fitting("tuning", one.tune(1))
-    assert "30 frames of 64x64 fit" in refused.value.hint
+    assert "9 frames of 64x64 fit" in refused.value.hint
 
 
 class Usage(NamedTuple):

@@ -1,6 +1,6 @@
 """Stopped or killed at any moment, the same command goes on and its results equal, byte for byte, an uninterrupted run.
 
-TAV_KILLS sets how many moments of each command are tried with `kill -9`.
+TAV_KILLS sets how many moments are tried with `kill -9`.
 """
 
 import json
@@ -29,8 +29,8 @@ from tavcli.workspace import Workspace
 Call = Callable[..., Any]
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 KILLS = int(os.environ.get("TAV_KILLS", "1"))
-COMMANDS = {"tune": ["tune"], "invert": ["invert"], "edit": ["edit", "a cat is skiing", "a dog is skiing"]}
-# What is there when a command's first save is done.
+COMMAND = ["edit", "a cat is skiing", "a dog is skiing"]
+# What is there when a stage's first save is done.
 SAVED = {
     "tune": "tuned/*/state.safetensors",
     "invert": "inverted/*/partial.safetensors",
@@ -47,20 +47,15 @@ class Uninterrupted(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def runs(
-    tmp_path_factory: pytest.TempPathFactory, initial: Path, settle: Call, process: Call
-) -> dict[str, Uninterrupted]:
-    """One process after the other, with steps on both sides of a save (every 50)."""
-    runs, before = {}, Path(shutil.copytree(initial, tmp_path_factory.mktemp("run") / "clip"))
-    settle(before, {"tune": {"steps": 80}, "invert": {"steps": 52, "check": True}})
-    for name, command in COMMANDS.items():
-        after = Path(shutil.copytree(before, tmp_path_factory.mktemp("run") / "clip"))
-        began = time.monotonic()
-        said = process(after, *command)
-        assert said.code == 0, said.err
-        runs[name] = Uninterrupted(before, after, time.monotonic() - began)
-        before = after
-    return runs
+def whole(tmp_path_factory: pytest.TempPathFactory, initial: Path, settle: Call, process: Call) -> Uninterrupted:
+    """All stages, with steps on both sides of a save (every 50)."""
+    before = Path(shutil.copytree(initial, tmp_path_factory.mktemp("run") / "clip"))
+    settle(before, {"tune": {"steps": 60}, "invert": {"steps": 52, "check": True}})
+    after = Path(shutil.copytree(before, tmp_path_factory.mktemp("run") / "clip"))
+    began = time.monotonic()
+    said = process(after, *COMMAND)
+    assert said.code == 0, said.err
+    return Uninterrupted(before, after, time.monotonic() - began)
 
 
 @pytest.fixture
@@ -265,32 +260,29 @@ def wait_for(folder: Path, pattern: str, child: "subprocess.Popen[str] | None" =
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "number"), list(zip(COMMANDS, SIGNALS, strict=True)))
 def test_a_signal_is_exit_code_130_and_the_same_command_goes_on(
-    runs: dict[str, Uninterrupted], start: Call, done: Call, equals: Call, copy_of: Call, name: str, number: Any
+    whole: Uninterrupted, start: Call, done: Call, equals: Call, copy_of: Call
 ) -> None:
-    run = runs[name]
-    folder = copy_of(run.before)
-    child = start(folder, *COMMANDS[name])
-    wait_for(folder, SAVED[name], child)
-    child.send_signal(number)
-    out, err = child.communicate(timeout=60)
-    assert (child.returncode, out) == (130, ""), err
-    assert err.endswith("interrupted\n  the same command goes on where it was\n")
-    assert not list(folder.rglob(".tmp-*"))
-    saved = only(folder, SAVED[name])
-    assert step_of(saved, "state" if name == "tune" else "latents") >= 50
-    done(folder, *COMMANDS[name])
-    equals(folder, run.after)
+    folder = copy_of(whole.before)
+    for (stage, pattern), number in zip(SAVED.items(), SIGNALS, strict=True):
+        child = start(folder, *COMMAND)
+        wait_for(folder, pattern, child)
+        child.send_signal(number)
+        out, err = child.communicate(timeout=60)
+        assert (child.returncode, out) == (130, ""), err
+        assert err.endswith("interrupted\n  the same command goes on where it was\n")
+        assert not list(folder.rglob(".tmp-*"))
+        assert step_of(only(folder, pattern), "state" if stage == "tune" else "latents") >= 50
+    done(folder, *COMMAND)
+    equals(folder, whole.after)
 
 
 @pytest.mark.slow
 def test_a_terminal_that_goes_away_loses_nothing(
-    runs: dict[str, Uninterrupted], tav_command: list[str], done: Call, equals: Call, copy_of: Call
+    whole: Uninterrupted, tav_command: list[str], done: Call, equals: Call, copy_of: Call
 ) -> None:
     """Its SIGHUP comes when nothing can be said any more; the step is saved all the same."""
-    run = runs["tune"]
-    folder = copy_of(run.before)
+    folder = copy_of(whole.before)
     child, master = pty.fork()
     if child == 0:
         os.chdir(folder)
@@ -302,23 +294,21 @@ def test_a_terminal_that_goes_away_loses_nothing(
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 130
     assert step_of(only(folder, SAVED["tune"]), "state") >= 50
     assert not list(folder.glob("tuned/*/attention.safetensors"))
-    done(folder, "tune")
-    equals(folder, run.after)
+    done(folder, *COMMAND)
+    equals(folder, whole.after)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("moment", range(KILLS))
-@pytest.mark.parametrize("name", COMMANDS)
 def test_killed_at_any_moment(
-    runs: dict[str, Uninterrupted], start: Call, done: Call, equals: Call, copy_of: Call, name: str, moment: int
+    whole: Uninterrupted, start: Call, done: Call, equals: Call, copy_of: Call, moment: int
 ) -> None:
     """Moments are drawn one from each of KILLS equal parts of the run, start-up and end included."""
-    run = runs[name]
-    folder = copy_of(run.before)
-    delay = (moment + random.Random(f"{name} {moment}").random()) / KILLS * run.seconds
-    child = start(folder, *COMMANDS[name])
+    folder = copy_of(whole.before)
+    delay = (moment + random.Random(moment).random()) / KILLS * whole.seconds
+    child = start(folder, *COMMAND)
     time.sleep(delay)
     child.kill()
     child.communicate()
-    done(folder, *COMMANDS[name])
-    equals(folder, run.after)
+    done(folder, *COMMAND)
+    equals(folder, whole.after)
