@@ -169,11 +169,94 @@ def test_tuning_goes_on_from_the_step_it_reached(
     log = [json.loads(line)["step"] for line in only(folder, "tuned/*/steps.jsonl").read_text().splitlines()]
     assert log == list(range(1, step + 1))
     assert not list(folder.glob("tuned/*/attention.safetensors"))
-    done(folder, "tune")
-    found, wanted = results(folder), results(whole.after)
-    tuned = {name for name in wanted if name.startswith("tuned/")}
-    assert tuned <= found.keys()
-    assert [name for name in tuned if found[name] != wanted[name]] == []
+    assert f"going on from step {step} of" in done(folder, "tune").err
+    equals(folder, tuned)
+
+
+@pytest.mark.parametrize("step", [1, 3])
+def test_an_inversion_goes_on(
+    installed: list[str], done: Call, equals: Call, tuned: Path, edited: Path, copy_of: Call, step: int
+) -> None:
+    folder = copy_of(tuned)
+    stop_at(runner.invert(Session(Workspace(folder), {}), 4, check=False), InvertStep, step, signal.SIGTERM)
+    assert installed == ["wait"]
+    assert step_of(only(folder, SAVED["invert"]), "latents") == step
+    done(folder, "invert")
+    done(folder, "edit", "a cat is skiing")
+    equals(folder, edited)
+
+
+@pytest.mark.parametrize("step", [1, 4])
+def test_the_check_goes_on(
+    installed: list[str], done: Call, equals: Call, edited: Path, copy_of: Call, tmp_path: Path, settle: Call, step: int
+) -> None:
+    folder = copy_of(edited)
+    settle(folder, {"invert": {"check": True}})
+    whole = Path(shutil.copytree(folder, tmp_path / "whole"))
+    stop_at(runner.invert(Session(Workspace(folder), {}), 4, check=True), SampleStep, step, signal.SIGTERM)
+    assert installed == ["wait"]
+    assert step_of(only(folder, "inverted/*/check-partial.safetensors"), "latents") == step
+    for one in (folder, whole):
+        done(one, "invert")
+    equals(folder, whole)
+
+
+@pytest.mark.parametrize("kind", [InvertStep, SampleStep])
+def test_an_edit_does_not_forget_the_check_it_began(
+    installed: list[str], done: Call, equals: Call, tuned: Path, copy_of: Call, tmp_path: Path, settle: Call, kind: type
+) -> None:
+    folder = copy_of(tuned)
+    settle(folder, {"invert": {"check": True}})
+    whole = Path(shutil.copytree(folder, tmp_path / "whole"))
+    stop_at(runner.invert(Session(Workspace(folder), {}), 4, check=True), kind, 2, signal.SIGINT)
+    assert installed == ["wait"]
+    for one in (folder, whole):
+        done(one, "edit", "a cat is skiing")
+    assert only(folder, "inverted/*/check.json").is_file()
+    equals(folder, whole)
+
+
+@pytest.mark.parametrize("prompts", [["a cat is skiing"], ["a dog is skiing", "a cat is skiing"]])
+@pytest.mark.parametrize("step", [1, 4])
+def test_an_edit_goes_on(
+    installed: list[str], done: Call, edited: Path, copy_of: Call, prompts: list[str], step: int
+) -> None:
+    folder = copy_of(edited)
+    shutil.rmtree(folder / "edits")
+    session = Session(Workspace(folder), {})
+    events = rendering.edit(session, prompts, session.settings.sample, 4)
+    stop_at(events, SampleStep, step, signal.SIGHUP)
+    assert installed == ["wait"]
+    assert step_of(only(folder, SAVED["edit"]), "latents") == step
+    assert [row["state"] for row in done(folder, "--json", "ls").json()] == ["unfinished"] * len(prompts)
+    said = done(folder, "--json", "edit", *prompts)
+    assert [row["prompt"] for row in said.json()] == prompts
+    assert not list(folder.rglob("*partial*"))
+    video = only(folder, "edits/*-a-cat-is-skiing/video.mp4")
+    assert video.read_bytes() == only(edited, "edits/*/video.mp4").read_bytes()
+
+
+def test_stopped_between_two_prompts(installed: list[str], done: Call, edited: Path, copy_of: Call) -> None:
+    folder = copy_of(edited)
+    shutil.rmtree(folder / "edits")
+    session = Session(Workspace(folder), {})
+    prompts = ["a cat is skiing", "a dog is skiing"]
+    stop_at(rendering.edit(session, prompts, SampleSettings(), 4), SampleStep, 2, signal.SIGINT, index=1)
+    assert installed == ["wait"]
+    assert [row["state"] for row in done(folder, "--json", "ls").json()] == ["done", "unfinished"]
+    assert "edit 1 is this very recipe" in done(folder, "edit", *prompts).err
+    assert [row["state"] for row in done(folder, "--json", "ls").json()] == ["done", "done"]
+
+
+# --- stopped from outside
+
+
+def wait_for(folder: Path, pattern: str, child: "subprocess.Popen[str] | None" = None) -> None:
+    end = time.monotonic() + 120
+    while not list(folder.glob(pattern)):
+        assert time.monotonic() < end
+        assert child is None or child.poll() is None, child.stderr.read() if child.stderr else ""
+        time.sleep(0.005)
 
 
 @pytest.mark.slow
@@ -211,8 +294,11 @@ def test_a_terminal_that_goes_away_loses_nothing(
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 130
     assert step_of(only(folder, SAVED["tune"]), "state") >= 50
     assert not list(folder.glob("tuned/*/attention.safetensors"))
-    done(folder, *COMMAND)
-    equals(folder, whole.after)
+    done(folder, "tune")
+    found, wanted = results(folder), results(whole.after)
+    tuned = {name for name in wanted if name.startswith("tuned/")}
+    assert tuned <= found.keys()
+    assert [name for name in tuned if found[name] != wanted[name]] == []
 
 
 @pytest.mark.slow

@@ -76,11 +76,15 @@ async def _click(pilot: Pilot[None], command: Command) -> None:
 
 
 async def _click_in_footer(pilot: Pilot[None], is_it: Callable[[FooterKey], bool]) -> None:
-    """Where it is now: the footer is made anew whenever a screen comes back."""
+    """Once it is steady: the footer is made anew whenever a screen comes back, or what can be done changes."""
+    before: list[FooterKey] = []
     for _ in range(100):
-        shown = [key for key in pilot.app.screen.query(FooterKey) if is_it(key)]
-        if shown and await pilot.click(shown[0]):
+        keys = list(pilot.app.screen.query(FooterKey))
+        shown = [key for key in keys if is_it(key)]
+        if shown and keys == before and await pilot.click(shown[0]):
             return
+        before = keys
+        await pilot.pause()
     raise AssertionError(f"it cannot be clicked:\n{text(pilot.app)}")
 
 

@@ -34,4 +34,4 @@ async def test_looks_come_one_after_the_other(studio: Path, opened: Opened, monk
         (studio / "edits" / "0002-a-dog-is-skiing" / "video.mp4").unlink()
         queue.rows()
         await until(pilot, lambda: states(pilot.app)["2"] != "done")
-    assert max(at_once) == 1
+        assert max(at_once) == 1
