@@ -81,7 +81,7 @@ def test_what_the_other_one_made_is_not_made_again(done: Call, tuned: Path, work
 def test_waiting_can_be_stopped_at_once(tav: Call, workspace: Workspace, snapshot: Call, number: Any) -> None:
     before = snapshot(workspace.folder)
     stop = threading.Timer(0.5, lambda: os.kill(os.getpid(), number))
-    with held_for(workspace, f"tuned-{Session(workspace, {}).tuned.key}", 2):
+    with held_for(workspace, f"tuned-{Session(workspace, {}).tuned.key}", 1.6):
         began = time.monotonic()
         stop.start()
         said = tav(workspace.folder, "tune")

