@@ -1,4 +1,7 @@
-"""Reading files beside the event loop. It does not keep the program alive: whoever quits waits for no slow disk."""
+"""Reading files beside the event loop. It does not keep the program alive: whoever quits waits for no slow disk.
+
+A screen that was left while something was read for it gets no answer: it has no parts any more to show it in.
+"""
 
 import asyncio
 from collections.abc import Callable
@@ -6,12 +9,17 @@ from concurrent.futures import Future
 from threading import Thread
 from typing import ParamSpec, TypeVar
 
+from textual.screen import Screen
+from textual.worker import NoActiveWorker, get_current_worker
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
 async def aside(function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
-    """The result of `function`, called in a thread of its own that ends with the program. Raises what it raises."""
+    """The result of `function`, called in a thread of its own that ends with the program. Raises what it raises, and
+    CancelledError in a worker of a screen that is left.
+    """
     future: Future[T] = Future()
 
     def work() -> None:
@@ -22,4 +30,17 @@ async def aside(function: Callable[P, T], *arguments: P.args, **named: P.kwargs)
                 future.set_exception(error)
 
     Thread(target=work, name="aside", daemon=True).start()
-    return await asyncio.wrap_future(future)
+    try:
+        return await asyncio.wrap_future(future)
+    finally:
+        end_if_left()
+
+
+def end_if_left() -> None:
+    """Raise CancelledError in a worker of a screen that is closed, or being closed."""
+    try:
+        node = get_current_worker().node
+    except NoActiveWorker:
+        return
+    if isinstance(node, Screen) and not (node.is_attached and node.display):
+        raise asyncio.CancelledError

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from tav.errors import TavError
+from tavcli.tui.aside import end_if_left
 
 
 async def ask_tav(folder: Path, *arguments: str) -> Any:
     """What `tav ARGUMENTS --json` says, in the workspace `folder`. Raises TavError with what it complains of.
 
-    Who is cancelled takes the child along.
+    Who is cancelled takes the child along; a screen that was left meanwhile gets no answer.
     """
     command = [sys.executable, "-P", "-c", "from tavcli.start import main; main()", "-C", str(folder), "--json"]
     pipe = asyncio.subprocess.PIPE
@@ -24,6 +25,7 @@ async def ask_tav(folder: Path, *arguments: str) -> Any:
     except asyncio.CancelledError:
         child.kill()
         raise
+    end_if_left()
     if child.returncode != 0:
         raise _complaint(err.decode(errors="replace"))
     return json.loads(out)

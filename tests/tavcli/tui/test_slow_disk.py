@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 from driving import Opened, until
+from textual.app import App
+from textual.screen import Screen
 from workspaces import states
 
 from tavcli.queue import Queue
+from tavcli.tui.aside import aside
 from tavcli.tui.screens import workspace as screen
 from tavcli.tui.watching import Sight, Watcher
 from tavcli.workspace import Workspace
@@ -35,3 +38,26 @@ async def test_looks_come_one_after_the_other(studio: Path, opened: Opened, monk
         queue.rows()
         await until(pilot, lambda: states(pilot.app)["2"] != "done")
         assert max(at_once) == 1
+
+
+async def test_a_screen_that_is_left_meanwhile_gets_no_answer() -> None:
+    """Its worker may still go on while its parts are taken down."""
+    read, told = threading.Event(), []
+
+    class Reading(Screen[None]):
+        def on_mount(self) -> None:
+            self.run_worker(self.show())
+
+        async def show(self) -> None:
+            await aside(read.wait)
+            told.append("shown")
+
+    async with App[None]().run_test() as pilot:
+        for left in (False, True):
+            read.clear()
+            screen = Reading()
+            await pilot.app.push_screen(screen)
+            screen._pruning = left
+            read.set()
+            await until(pilot, lambda: not pilot.app.workers)
+            assert told == ["shown"]
