@@ -54,7 +54,6 @@ class Facts(Settings):
     took: float | None = None
     error: str = ""
     hint: str = ""
-    forecast: str = ""
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,7 @@ class Queue:
             waiting = (job for job in jobs_in_order if job.state == "queued")  # by its file
             if self.paused or (job := next(waiting, None)) is None:
                 return None
-            job.write(state="running", worker=token, began=_now(), error="", hint="", forecast="")
+            job.write(state="running", worker=token, began=_now(), error="", hint="")
             self._wish(job).unlink(missing_ok=True)
             index.put(job)
             return job
