@@ -148,7 +148,7 @@ def create(folder: Path, clip: Path, values: Layer, draw: Callable[[Path], objec
         building.mkdir()
         _copy(clip, building / values["clip"]["source"])
         shutil.copyfile(templates() / "workspace" / "README.md", building / "README.md")
-        shutil.copyfile(templates() / "workspace" / SETTINGS, building / SETTINGS)
+        shutil.copyfile(templates() / "workspace" / "settings.toml", building / SETTINGS)
         Workspace(building).remember({"format": FORMAT, **values})
         if draw is not None:
             draw(building / SHEET)

@@ -16,7 +16,7 @@ REPOSITORY = Path(__file__).parents[2]
 
 def test_templates_of_a_checkout() -> None:
     assert templates() == REPOSITORY / "templates"
-    assert {path.name for path in (templates() / "workspace").iterdir()} == {"tav.toml", "README.md"}
+    assert {path.name for path in (templates() / "workspace").iterdir()} == {"settings.toml", "README.md"}
     assert all(path.is_file() for path in presets().values())
 
 

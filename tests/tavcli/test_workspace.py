@@ -126,7 +126,7 @@ def test_a_failure_leaves_nothing(here: Path) -> None:
 
 @pytest.fixture
 def settings_file(here: Path) -> Workspace:
-    shutil.copy(templates() / "workspace" / "tav.toml", here)
+    shutil.copy(templates() / "workspace" / "settings.toml", here / "tav.toml")
     return Workspace(here)
 
 
@@ -157,7 +157,7 @@ def test_any_way_of_writing_a_table_is_understood(here: Path, text: str) -> None
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_any_text_comes_back(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     folder = tmp_path_factory.mktemp("w")
-    shutil.copy(templates() / "workspace" / "tav.toml", folder)
+    shutil.copy(templates() / "workspace" / "settings.toml", folder / "tav.toml")
     Workspace(folder).remember({"caption": text})
     assert Workspace(folder).read()["caption"] == text
 
