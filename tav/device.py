@@ -1,4 +1,7 @@
-"""Which device computes, in which precision, and whether it is done."""
+"""Which device computes, in which precision and why, and whether it is done."""
+
+import platform
+from typing import NamedTuple
 
 import torch
 
@@ -19,16 +22,60 @@ def choose_device(wanted: Device) -> torch.device:
     return torch.device(wanted)
 
 
-def choose_precision(wanted: Precision, device: torch.device) -> str:
+class Choice(NamedTuple):
+    """A precision (a key of DTYPES), and in a few words why it is the one."""
+
+    precision: str
+    reason: str
+
+
+def choose_precision(wanted: Precision, device: torch.device) -> Choice:
     """`auto` is the device's half precision: bf16 where the hardware has it, fp16 on other GPUs, fp32 on other CPUs."""
     if wanted != "auto":
-        return wanted
+        return Choice(wanted, "as set")
     if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+        if torch.cuda.is_bf16_supported(including_emulation=False):
+            return Choice("bf16", "this GPU computes in bf16")
+        return Choice("fp16", "this GPU has no bf16")
     if device.type == "mps":
-        return "fp16"
-    mkldnn = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-    return "bf16" if mkldnn and torch.ops.mkldnn._is_mkldnn_bf16_supported() else "fp32"
+        return Choice("fp16", "the half precision of Apple GPUs")
+    return _of_this_processor()
+
+
+def _of_this_processor() -> Choice:
+    """bf16 only where the processor has instructions for it: without them it is several times slower than fp32.
+
+    torch and oneDNN compute in bf16 on every AVX-512 processor, and convert back and forth where the instructions are
+    missing; so what they support does not answer the question.
+    """
+    if platform.machine() in ("aarch64", "arm64"):
+        has = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()  # type: ignore[no-untyped-call]
+        return Choice("bf16", "this processor has bf16 instructions") if has else _fp32("this processor")
+    used = torch.backends.cpu.get_cpu_capability()  # what torch uses: ATEN_CPU_CAPABILITY may keep it lower
+    if not used.startswith("AVX512"):
+        return _fp32(f"torch uses {used} here, which")
+    if torch.cpu._is_avx512_bf16_supported():
+        return Choice("bf16", "this processor has AVX-512 BF16")
+    if torch.cpu._is_amx_tile_supported():
+        return Choice("bf16", "this processor has AMX")
+    return Choice("fp32", "this processor has AVX-512 without bf16 instructions")
+
+
+def _fp32(subject: str) -> Choice:
+    return Choice("fp32", f"{subject} has no bf16 instructions")
+
+
+def training_dtype(device: torch.device) -> torch.dtype:
+    """What training from random weights multiplies in: bfloat16 where `choose_precision` takes it, else float32.
+
+    Never float16: its gradients would need a loss scale.
+    """
+    return torch.bfloat16 if choose_precision("auto", device).precision == "bf16" else torch.float32
+
+
+def autocast(device: torch.device) -> torch.autocast:
+    """Mixed precision with `training_dtype`; float32 throughout where that is float32."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=training_dtype(device) is torch.bfloat16)
 
 
 def settle(device: torch.device) -> None:

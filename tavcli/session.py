@@ -121,7 +121,7 @@ class Session:
     def precision(self) -> str:
         from tav.device import choose_precision
 
-        return choose_precision(self.settings.precision, self.device)
+        return choose_precision(self.settings.precision, self.device).precision
 
     @cached_property
     def dtype(self) -> "torch.dtype":

@@ -32,7 +32,7 @@ def read_record(path: Path) -> dict[str, Any] | None:
 def as_used(source: str) -> tuple[Base, str]:
     """The base on the device and in the precision that tav itself chooses, and that precision."""
     device = choose_device("auto")
-    precision = choose_precision("auto", device)
+    precision = choose_precision("auto", device).precision
     return tav.load_base(source, device=device.type, dtype=DTYPES[precision]), precision
 
 

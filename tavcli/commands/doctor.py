@@ -49,7 +49,8 @@ def _device(options: Options) -> dict[str, Any]:
 
     wanted = parse(DeviceSettings, options.flags(), "command line")
     device = choose_device(wanted.device)
-    facts = {"device": str(device), "precision": choose_precision(wanted.precision, device)}
+    precision, reason = choose_precision(wanted.precision, device)
+    facts = {"device": str(device), "precision": precision, "reason": reason}
     if device.type == "cuda":
         facts["gpu"] = f"{torch.cuda.get_device_name()}, {torch.cuda.mem_get_info()[0] / 1e9:.1f} GB free"
     return {**facts, "threads": torch.get_num_threads(), "cores": os.cpu_count()}

@@ -1,18 +1,20 @@
 """Forecasts: counted costs against the formula of the method's cost, the ladder, and a calibration of a real device."""
 
-from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
 
+from tav import forecast
 from tav.bases.parts import BaseParts, inspect_base
 from tav.counting import count
-from tav.forecast import Shape, calibrate, cost, tuned_values, weights
+from tav.forecast import Shape, Work, calibrate, cost, tuned_values, weights
 from tav.nets.inflate import inflate
 from tav.nets.kernels import Kernels
-from tav.nets.recompute import RUNGS
+from tav.nets.recompute import RUNGS, Rung
 
 CPU = torch.device("cpu")
 
@@ -83,28 +85,24 @@ def test_weights_are_those_that_load(parts: BaseParts, shape: Shape) -> None:
 
 
 @pytest.mark.parametrize("work", ["learn", "infer", "encode", "decode"])
-def test_a_calibration_forecasts_more_frames(work: str, parts: BaseParts, timed: Callable[..., float]) -> None:
-    shape = Shape(12, (64, 64), torch.float32)
-    speed = calibrate(parts, shape, work, CPU, Kernels())
-    assert speed.flops > 0
+def test_a_calibration_finds_the_speed_of_its_device(work: Work, parts: BaseParts, monkeypatch: Any) -> None:
+    """By a clock that goes on with what is computed: a billion operations a second."""
+    now, prepared = [0.0], forecast._prepared
+
+    def at_a_billion(parts: BaseParts, shape: Shape, work: Work, rung: Rung, device: Any, kernels: Any) -> Any:
+        step = prepared(parts, shape, work, rung, device, kernels)
+        if device == "meta":
+            return step
+
+        def run() -> None:
+            step()
+            now[0] += cost(parts, shape, work, kernels=kernels).flops / 1e9
+
+        return run
+
+    monkeypatch.setattr(forecast, "_prepared", at_a_billion)
+    monkeypatch.setattr(forecast, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    speed = calibrate(parts, Shape(12, (64, 64), torch.float32), work, CPU, Kernels())
+    assert speed.flops == pytest.approx(1e9, rel=1e-6)
     assert speed.overhead >= 0
     assert 1 <= speed.scale <= 4
-    # The time itself is for the benchmark; here only that it is of this world.
-    forecast = cost(parts, shape, work).flops / speed.flops
-    assert forecast / 20 < timed(parts, shape, work) < forecast * 20
-
-
-@pytest.fixture
-def timed() -> Callable[..., float]:
-    import time
-
-    from tav.forecast import _prepared
-
-    def measure(parts: BaseParts, shape: Shape, work: str) -> float:
-        step = _prepared(parts, shape, work, "none", CPU, None)
-        step()
-        began = time.perf_counter()
-        step()
-        return time.perf_counter() - began
-
-    return measure

@@ -112,7 +112,7 @@ def process(start: Callable[..., "subprocess.Popen[str]"]) -> Callable[..., Said
 
     def call(folder: Path, *arguments: object) -> Said:
         child = start(folder, *arguments)
-        out, err = child.communicate(timeout=120)
+        out, err = child.communicate()
         return Said(child.returncode, out, err)
 
     return call
@@ -229,5 +229,6 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("no_proxy", "*")  # the driver is on this machine
         driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(str(DRIVER)))
+        driver.set_script_timeout(3600)  # the time-out of the test is the clock
         yield driver
         driver.quit()

@@ -9,13 +9,13 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from waiting import wait_for
 
 import tav as package
 from tav.atomic import is_running
@@ -56,7 +56,7 @@ def address(ray_folder: Path) -> Iterator[str]:
     with subprocess.Popen([sys.executable, "-c", RAY], text=True, cwd=ray_folder, **streams) as child:
         assert child.stdout is not None
         yield child.stdout.readline().strip()
-        child.communicate(timeout=30)
+        child.communicate()
 
 
 @pytest.fixture(scope="module")
@@ -91,15 +91,6 @@ def working(start: Call) -> Iterator[Call]:
         yield begin
 
 
-def wait(found: Callable[[], Any], seconds: float = 60) -> Any:
-    """What `found` finds, as soon as it does."""
-    until = time.monotonic() + seconds
-    while not (it := found()):
-        assert time.monotonic() < until
-        time.sleep(0.05)
-    return it
-
-
 def states(folder: Path) -> dict[str, str]:
     return {row.name: row.state for row in Queue(Workspace(folder)).rows()}
 
@@ -116,6 +107,24 @@ def process_at(folder: Path, name: str) -> int:
     return int(json.loads((folder / ".locks" / f"edit-{int(name):04d}.json").read_text())["pid"])
 
 
+@contextlib.contextmanager
+def halted(pid: int) -> Iterator[None]:
+    """The process stands still meanwhile: what is tested has not to be faster than the process."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+@contextlib.contextmanager
+def halted_at_first(folder: Path, child: "subprocess.Popen[str]") -> Iterator[str]:
+    """The number of the edit that is sampled first; its process stands still meanwhile."""
+    first = wait_for(lambda: next((name for name in "12" if sampling(folder, name)), ""), child)
+    with halted(process_at(folder, first)):
+        yield first
+
+
 def videos(folder: Path) -> dict[str, bytes]:
     return {path.parent.name: path.read_bytes() for path in folder.glob("edits/*/video.mp4")}
 
@@ -127,26 +136,27 @@ def test_a_killed_submitter_or_process_loses_nothing(
     folder = copy_of(queued)
     shutil.copytree(worked / "inverted", folder / "inverted")
     submitter = working(folder, address)
-    one, two = wait(lambda: sampling(folder, "1", "2"))
-    assert one.token != two.token
-    assert states(folder) == {"1": "running", "2": "running"}
-    orphans = process_at(folder, "1"), process_at(folder, "2")
-    submitter.kill()
-    submitter.wait()
-    assert states(folder) == {"1": "interrupted", "2": "interrupted"}
-    wait(lambda: not any(map(is_running, orphans)))
+    with halted_at_first(folder, submitter):
+        one, two = wait_for(lambda: sampling(folder, "1", "2"), submitter)
+        orphans = process_at(folder, "1"), process_at(folder, "2")
+        assert one.token != two.token
+        assert states(folder) == {"1": "running", "2": "running"}
+        submitter.kill()
+        submitter.wait()
+        assert states(folder) == {"1": "interrupted", "2": "interrupted"}
+    wait_for(lambda: not any(map(is_running, orphans)))
     done(folder, "queue", "retry", "1", "2")
 
     submitter = working(folder, address, "--watch")
-    wait(lambda: sampling(folder, "2", past=50))
+    wait_for(lambda: sampling(folder, "2", past=50), submitter)
     os.kill(process_at(folder, "2"), signal.SIGKILL)
-    wait(lambda: states(folder) == {"1": "done", "2": "interrupted"})
+    wait_for(lambda: states(folder) == {"1": "done", "2": "interrupted"}, submitter)
     done(folder, "queue", "retry", "2")
-    (two,) = wait(lambda: sampling(folder, "2", past=-1))
+    (two,) = wait_for(lambda: sampling(folder, "2", past=-1), submitter)
     assert two.done >= 50
-    wait(lambda: states(folder)["2"] == "done")
+    wait_for(lambda: states(folder)["2"] == "done", submitter)
     submitter.send_signal(signal.SIGINT)
-    assert submitter.wait(timeout=30) == 130
+    assert submitter.wait() == 130
     assert "job 2 interrupted" in submitter.communicate()[1]
     assert len(videos(folder)) == 2
     assert videos(folder) == videos(worked)
@@ -165,18 +175,21 @@ def test_on_this_machine_alone_jobs_fail_and_stop_one_by_one_and_ctrl_c_saves(
     facts.write_text(facts.read_text().replace(json.loads(facts.read_text())["settings"]["base"], "/nowhere"))
 
     child = working(folder, "local")
-    first = wait(lambda: next((name for name in "12" if sampling(folder, name)), None))
-    other = "21"[int(first) - 1]
-    assert states(folder) == {first: "running", other: "running", "3": "failed"}
-    done(folder, "queue", "cancel", first)
-    wait(lambda: sampling(folder, other))
-    child.send_signal(signal.SIGINT)
-    assert child.wait(timeout=30) == 130
+    with halted_at_first(folder, child) as first:
+        other = "21"[int(first) - 1]
+        wait_for(lambda: states(folder) == {first: "running", other: "running", "3": "failed"}, child)
+        done(folder, "queue", "cancel", first)
+    wait_for(lambda: sampling(folder, other), child)
+    with halted(process_at(folder, other)):
+        child.send_signal(signal.SIGINT)
+        queue = Queue(Workspace(folder))
+        wait_for(lambda: queue.wished(queue.job(queue.find(other))), child)
+    assert child.wait() == 130
     assert states(folder) == {first: "cancelled", other: "queued", "3": "failed"}
     assert "/nowhere" in child.communicate()[1]
     assert len(list(folder.glob("edits/*/partial.safetensors"))) == 2
     assert list((ray_folder / "alone").glob("ray/session_*"))
-    wait(lambda: not started_with(ray_folder / "alone"))
+    wait_for(lambda: not started_with(ray_folder / "alone"))
 
     done(folder, "work")
     assert states(folder) == {first: "cancelled", other: "done", "3": "failed"}

@@ -3,10 +3,8 @@
 import json
 import os
 import pty
-import select
 import shlex
 import shutil
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -81,10 +79,10 @@ def on_a_terminal(command: list[str], folder: Path, answer: str) -> tuple[int, s
     if child == 0:
         os.chdir(folder)
         os.execv(command[0], command)
-    screen, answered, end = b"", False, time.monotonic() + 60
-    while time.monotonic() < end:
+    screen, answered = b"", False
+    while True:
         try:
-            screen += os.read(master, 4096) if select.select([master], [], [], 0.2)[0] else b""
+            screen += os.read(master, 4096)
         except OSError:  # how Linux says that the other side is gone
             break
         if not answered and b"?" in screen:

@@ -1,9 +1,7 @@
 """A workspace in a line: right about its stages, quick with many edits, and never raising."""
 
-import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -91,22 +89,19 @@ def test_nothing_there_is_nothing_counted(initial: Path, copy_of: Call) -> None:
     assert (seen.done, seen.unfinished, seen.frames, seen.problem) == (0, 0, None, "")
 
 
-def test_it_is_quick_with_many_edits(edited: Path, copy_of: Call) -> None:
+def test_edits_are_counted_without_reading_their_recipes(edited: Path, copy_of: Call) -> None:
+    """There may be many."""
     folder = copy_of(edited)
-    edit = folder / "edits" / "0001-a-cat-is-skiing"
-    for number in range(2, 501):
+    for number in range(2, 22):
         other = folder / "edits" / f"{number:04d}-x"
         other.mkdir()
-        shutil.copyfile(edit / "edit.toml", other / "edit.toml")
+        (other / "edit.toml").write_bytes(b"\xff[")
         if number % 5:
             (other / "video.mp4").touch()
     (folder / "edits" / "notes").mkdir()
     (folder / "edits" / "0600-claimed-by-nobody").mkdir()
-    see(folder)
-    began = time.perf_counter()
     seen = see(folder)
-    assert time.perf_counter() - began < 0.5
-    assert (seen.done, seen.unfinished) == (400, 100)
+    assert (seen.done, seen.unfinished) == (17, 4)
 
 
 def test_it_loads_no_torch(edited: Path) -> None:

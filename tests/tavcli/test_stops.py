@@ -10,13 +10,13 @@ import random
 import select
 import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from waiting import wait_for
 
 from tav.checkpoint import read_tensors
 from tav.events import InvertStep, SampleStep, TuneStep
@@ -52,10 +52,10 @@ def whole(tmp_path_factory: pytest.TempPathFactory, initial: Path, settle: Call,
     before = Path(shutil.copytree(initial, tmp_path_factory.mktemp("run") / "clip"))
     settle(before, {"tune": {"steps": 60}, "invert": {"steps": 52, "check": True}})
     after = Path(shutil.copytree(before, tmp_path_factory.mktemp("run") / "clip"))
-    began = time.monotonic()
+    began = time.monotonic()  # to draw moments from
     said = process(after, *COMMAND)
     assert said.code == 0, said.err
-    return Uninterrupted(before, after, time.monotonic() - began)
+    return Uninterrupted(before, after, time.monotonic() - began)  # to draw moments from
 
 
 @pytest.fixture
@@ -251,14 +251,6 @@ def test_stopped_between_two_prompts(installed: list[str], done: Call, edited: P
 # --- stopped from outside
 
 
-def wait_for(folder: Path, pattern: str, child: "subprocess.Popen[str] | None" = None) -> None:
-    end = time.monotonic() + 120
-    while not list(folder.glob(pattern)):
-        assert time.monotonic() < end
-        assert child is None or child.poll() is None, child.stderr.read() if child.stderr else ""
-        time.sleep(0.005)
-
-
 @pytest.mark.slow
 def test_a_signal_is_exit_code_130_and_the_same_command_goes_on(
     whole: Uninterrupted, start: Call, done: Call, equals: Call, copy_of: Call
@@ -266,9 +258,9 @@ def test_a_signal_is_exit_code_130_and_the_same_command_goes_on(
     folder = copy_of(whole.before)
     for (stage, pattern), number in zip(SAVED.items(), SIGNALS, strict=True):
         child = start(folder, *COMMAND)
-        wait_for(folder, pattern, child)
+        wait_for(lambda pattern=pattern: list(folder.glob(pattern)), child)
         child.send_signal(number)
-        out, err = child.communicate(timeout=60)
+        out, err = child.communicate()
         assert (child.returncode, out) == (130, ""), err
         assert err.endswith("interrupted\n  the same command goes on where it was\n")
         assert not list(folder.rglob(".tmp-*"))
@@ -310,7 +302,7 @@ def test_killed_at_any_moment(
     folder = copy_of(whole.before)
     delay = (moment + random.Random(moment).random()) / KILLS * whole.seconds
     child = start(folder, *COMMAND)
-    time.sleep(delay)
+    time.sleep(delay)  # a moment: any will do
     child.kill()
     child.communicate()
     done(folder, *COMMAND)

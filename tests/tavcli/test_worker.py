@@ -5,12 +5,12 @@ import shutil
 import signal
 import subprocess
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import wait_for
 
 from tav.checkpoint import read_tensors
 from tav.events import InvertStep, SampleStep, TuneStep
@@ -258,25 +258,17 @@ def test_a_paused_queue_holds_nothing_in_memory(
 
     thread = threading.Thread(target=follow)
     thread.start()
-    wait_until(lambda: ended == ["paused"] and one.warm == Warm())
+    wait_for(lambda: ended == ["paused"] and one.warm == Warm())
     assert held == [True]
     (status,) = presence.workers(queue.workspace)
     assert (status.state, status.job) == ("paused", "")
     # Somebody else may have the device.
     assert by_prompt(folder).keys() == {"a-cat-is-skiing"}
     queue.release()
-    wait_until(lambda: ended == ["paused", "done"])
+    wait_for(lambda: ended == ["paused", "done"])
     monkeypatch.setenv(presence.WATCHER, "999999999")  # a screen that is no more
-    thread.join(timeout=60)
-    assert not thread.is_alive()
+    thread.join()
     assert list(presence.folder(queue.workspace).iterdir()) == []
-
-
-def wait_until(true: Callable[[], bool], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 @pytest.mark.usefixtures("at_once")
@@ -315,8 +307,7 @@ SAVED = ["tuned/*/state.safetensors", "inverted/*/partial.safetensors", "edits/*
 
 def start_until(start: Call, folder: Path, pattern: str) -> "subprocess.Popen[str]":
     child = start(folder, "work")
-    wait_until(lambda: bool(list(folder.glob(pattern))) or child.poll() is not None)
-    assert child.poll() is None, child.communicate()
+    wait_for(lambda: list(folder.glob(pattern)), child)
     return child
 
 
@@ -327,7 +318,7 @@ def test_a_stopped_worker_puts_its_job_back(start: Call, done: Call, copy_of: Ca
     for pattern, number in ((SAVED[0], signal.SIGINT), (SAVED[2], signal.SIGTERM)):
         child = start_until(start, folder, pattern)
         child.send_signal(number)
-        _, err = child.communicate(timeout=60)
+        _, err = child.communicate()
         assert child.returncode == 130, err
         assert states(folder) == {"1": "queued"}
         assert list(presence.folder(Workspace(folder)).iterdir()) == []
@@ -379,12 +370,12 @@ def test_a_stop_between_two_jobs_gives_back_what_was_taken(
 def test_a_worker_that_watches_does_what_is_queued_later(start: Call, done: Call, edited: Path, copy_of: Call) -> None:
     folder = copy_of(edited)
     child = start(folder, "work", "--watch")
-    wait_until(lambda: bool(presence.workers(Workspace(folder))))
+    wait_for(lambda: presence.workers(Workspace(folder)), child)
     said = done(folder, "queue", "add", "a dog is skiing")
     assert "tav work" not in said.err
-    wait_until(lambda: states(folder)["2"] == "done")
+    wait_for(lambda: states(folder)["2"] == "done", child)
     child.send_signal(signal.SIGTERM)
-    assert child.wait(timeout=60) == 130
+    assert child.wait() == 130
     assert states(folder) == {"1": "done", "2": "done"}
 
 

@@ -93,7 +93,7 @@ def train_diffusion(
     """Train text encoder and UNet; `folder` holds state and log."""
     progress = Progress(plan, model.to(worker.device), folder, worker, past)
     alphas = NoiseSchedule.from_config(SCHEDULER).alphas_cumprod.float().to(worker.device)
-    batch = 48 if worker.device == "cpu" else 512
+    batch = 48 if worker.device.type == "cpu" else 512
 
     def loss(model: nn.Module, rng: np.random.Generator, _step: int) -> tuple[Tensor, dict[str, float]]:
         rows = rng.integers(len(data.latents), size=batch)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from tav.atomic import replacing
+from tav.device import autocast
 from tav.storybook.train.pictures import CHUNK, Pictures, chunk_scenes
 from tav.storybook.train.pixels import as_input
 from tav.storybook.train.workers import Worker
@@ -38,7 +39,7 @@ def encode_pictures(worker: Worker, vae: Any, pictures: Pictures, path: Path) ->
         means = []
         for at in range(first, first + CHUNK, _BATCH):
             stack = np.stack([pictures[i] for i in range(at, at + _BATCH)])
-            with torch.no_grad(), torch.autocast(worker.device, torch.bfloat16):
+            with torch.no_grad(), autocast(worker.device):
                 mean = vae.encode(as_input(stack).to(worker.device)).latent_dist.mean
             means.append(mean.float().cpu().numpy())
         with replacing(part) as temporary, temporary.open("wb") as file:

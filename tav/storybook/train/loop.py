@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from tav.atomic import replacing
+from tav.device import autocast
 from tav.storybook.train.muon import Muon, matrices
 from tav.storybook.train.workers import Worker
 
@@ -129,7 +130,7 @@ def optimise(
     while progress.step < plan.steps:
         begun = time.monotonic()
         rng = np.random.default_rng([plan.seed, progress.step, worker.rank])
-        with torch.autocast(worker.device, torch.bfloat16):
+        with autocast(worker.device):
             value, seen = loss(model, rng, progress.step)
         value.backward()  # type: ignore[no-untyped-call]
         worker.average(progress.trained)

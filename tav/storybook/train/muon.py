@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tav.device import training_dtype
 from tav.storybook.train.workers import Worker
 
 _QUINTIC = (3.4445, -4.7750, 2.0315)
@@ -18,7 +19,7 @@ _QUINTIC = (3.4445, -4.7750, 2.0315)
 def orthogonal(matrix: Tensor, iterations: int = 5) -> Tensor:
     """The nearest matrix with singular values of about 1 (between 0.7 and 1.2), of the same shape (m, n)."""
     tall = matrix.shape[0] > matrix.shape[1]
-    x = (matrix.T if tall else matrix).bfloat16()
+    x = (matrix.T if tall else matrix).to(training_dtype(matrix.device))
     x = x / (x.norm() + 1e-7)
     a, b, c = _QUINTIC
     for _ in range(iterations):

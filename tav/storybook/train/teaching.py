@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tav.device import autocast
 from tav.storybook.train.augment import worn
 from tav.storybook.train.labels import UNKNOWN, centres, numbers, shown
 from tav.storybook.train.pixels import as_input
@@ -69,7 +70,7 @@ def _rate(done: float) -> float:
 
 
 def _loss(reader: Reader, batch: Tensor, wanted: dict[str, Tensor], places: Tensor) -> Tensor:
-    with torch.autocast("cpu", torch.bfloat16):
+    with autocast(batch.device):
         logits, found = reader(batch)
     named = (_cross_entropy(logits[name], words) for name, words in wanted.items())
     return sum(named, PIXEL * F.smooth_l1_loss(found, places))

@@ -9,6 +9,7 @@ from diffusers import AutoencoderKL
 from PIL import Image
 from torch import Tensor, nn
 
+from tav.device import autocast
 from tav.storybook.train.loop import Past, Plan, Progress, optimise
 from tav.storybook.train.pictures import Pictures
 from tav.storybook.train.pixels import as_input, as_pictures
@@ -89,7 +90,7 @@ def train_vae(
     `folder` holds its state, log and sheets.
     """
     progress = Progress(plan, vae.to(worker.device), folder, worker, past)
-    crop, batch = (64, 8) if worker.device == "cpu" else (128, 64)
+    crop, batch = (64, 8) if worker.device.type == "cpu" else (128, 64)
 
     def loss(model: Any, rng: np.random.Generator, _step: int) -> tuple[Tensor, dict[str, float]]:
         few = max(1, batch // 8)
@@ -111,12 +112,12 @@ def train_vae(
     optimise(worker, progress, loss, folder, minutes, look)
 
 
-def reconstruct(progress: Progress, pictures: np.ndarray, device: str) -> np.ndarray:
+def reconstruct(progress: Progress, pictures: np.ndarray, device: torch.device) -> np.ndarray:
     """Pictures through the coder with its mean weights, uint8."""
     kept = [p.data.clone() for p in progress.trained]
     progress.use_mean()
     vae: Any = progress.model
-    with torch.no_grad(), torch.autocast(device, torch.bfloat16):
+    with torch.no_grad(), autocast(device):
         latents = vae.encode(as_input(pictures).to(device)).latent_dist.mean
         made = as_pictures(vae.decode(latents).sample)
     for p, k in zip(progress.trained, kept, strict=True):

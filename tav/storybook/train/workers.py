@@ -22,7 +22,7 @@ class Worker:
 
     rank: int
     count: int
-    device: str
+    device: torch.device
 
     @property
     def leads(self) -> bool:
@@ -53,14 +53,14 @@ class Worker:
         return bool(shared.item())
 
 
-ALONE = Worker(0, 1, "cpu")
+ALONE = Worker(0, 1, torch.device("cpu"))
 """The only one there is."""
 
 
 def in_parallel(work: Callable[..., None], *arguments: Any, processes: int | None = None) -> None:
     """Call work(worker, *arguments) in every process: one on a GPU, else as many as there are cores."""
     if torch.cuda.is_available():
-        work(Worker(0, 1, "cuda"), *arguments)
+        work(Worker(0, 1, torch.device("cuda")), *arguments)
         return
     count = processes or len(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory() as folder:
@@ -71,6 +71,6 @@ def _start(rank: int, count: int, meeting: str, work: Callable[..., None], argum
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=count)
     try:
-        work(Worker(rank, count, "cpu"), *arguments)
+        work(Worker(rank, count, torch.device("cpu")), *arguments)
     finally:
         dist.destroy_process_group()

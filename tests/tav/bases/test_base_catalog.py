@@ -184,9 +184,7 @@ def client(endpoint: str, home: Path, code: str, offline: str = "0") -> Any:
     environment = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
     environment |= {"HF_ENDPOINT": endpoint, "HF_HOME": str(home), "HF_HUB_OFFLINE": offline, "HF_HUB_DISABLE_XET": "1"}
     environment["HF_HUB_DISABLE_TELEMETRY"] = "1"
-    done = subprocess.run(
-        [sys.executable, "-c", start + code + end], capture_output=True, text=True, env=environment, timeout=60
-    )
+    done = subprocess.run([sys.executable, "-c", start + code + end], capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 

@@ -19,7 +19,7 @@ from tav.storybook.train.scorer import (
     save_scorer,
     train_scorer,
 )
-from tav.storybook.train.workers import Worker
+from tav.storybook.train.workers import ALONE
 from tav.storybook.words import write_tokenizer
 
 
@@ -68,7 +68,7 @@ def test_training_ends_with_a_folder_that_loads_and_that_it_can_go_on_from(tmp_p
     for sitting in (1, 2):
         plan, state = Plan("scorer", steps=sitting, rate=1e-3, warmup=1), tmp_path / str(sitting)
         state.mkdir()
-        train_scorer(Worker(0, 1, "cpu"), state, into, scenes, drawn(scenes), plan, 5, batch=4)
+        train_scorer(ALONE, state, into, scenes, drawn(scenes), plan, 5, batch=4)
         assert read_origin(into)["scorer"]["steps"] == sitting
     scorer, _ = load_scorer(into)
     assert picture_features(scorer, drawn(scenes[:1])).shape == (1, 128)

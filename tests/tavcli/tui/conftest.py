@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import re
 import shutil
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -23,11 +22,10 @@ from tavcli.tui.screens.workspace import WorkspaceScreen
 from tavcli.workspace import SHEET, Workspace
 
 
-async def _drawn(min_sleep: float = 1 / 50, max_sleep: float = 1) -> None:
+async def _drawn(min_sleep: float = 1 / 50, **_: float) -> None:
     """Wait until the last frame is drawn, and the event loop has nothing to do but to wait."""
-    end = time.monotonic() + max_sleep
     await asyncio.sleep(max(min_sleep, 1 / 50))
-    while asyncio.get_running_loop()._ready and time.monotonic() < end:  # type: ignore[attr-defined]
+    while asyncio.get_running_loop()._ready:  # type: ignore[attr-defined]
         await asyncio.sleep(0)
 
 

@@ -3,14 +3,15 @@
 import contextlib
 import html
 import re
-import time
 from collections.abc import Callable
+from typing import Any
 
 from textual.app import App
 from textual.command import CommandList, CommandPalette
 from textual.pilot import Pilot
 from textual.widgets._footer import FooterKey
 from textual.worker import WorkerCancelled
+from waiting import LOOK_EVERY
 
 from tavcli.tui.palette import Command, commands
 
@@ -27,21 +28,11 @@ async def settled(pilot: Pilot[None]) -> None:
     await pilot.pause()
 
 
-async def until(pilot: Pilot[None], happened: Callable[[], bool]) -> None:
-    """Wait for something that takes a few turns of the loop; fails when it does not come."""
-    for _ in range(100):
-        if happened():
-            return
-        await pilot.pause(0.02)
-    raise AssertionError(f"it did not happen; on the screen is:\n{text(pilot.app)}")
-
-
-async def eventually(pilot: Pilot[None], happened: Callable[[], bool], seconds: float = 60) -> None:
-    """Wait for something that another process does; fails when it does not come."""
-    end = time.monotonic() + seconds
+async def until(pilot: Pilot[Any], happened: Callable[[], object]) -> None:
+    """Wait for something that the application or one of its processes does; fails when the application ends first."""
     while not happened():
-        assert time.monotonic() < end, f"it did not happen; on the screen is:\n{text(pilot.app)}"
-        await pilot.pause(0.05)
+        assert pilot.app.is_running, f"the application has ended; on its screen was:\n{text(pilot.app)}"
+        await pilot.pause(LOOK_EVERY)
 
 
 async def give(pilot: Pilot[None], action: str, way: str) -> None:
@@ -78,14 +69,13 @@ async def _click(pilot: Pilot[None], command: Command) -> None:
 async def _click_in_footer(pilot: Pilot[None], is_it: Callable[[FooterKey], bool]) -> None:
     """Once it is steady: the footer is made anew whenever a screen comes back, or what can be done changes."""
     before: list[FooterKey] = []
-    for _ in range(100):
+    while True:
         keys = list(pilot.app.screen.query(FooterKey))
         shown = [key for key in keys if is_it(key)]
         if shown and keys == before and await pilot.click(shown[0]):
             return
         before = keys
         await pilot.pause()
-    raise AssertionError(f"it cannot be clicked:\n{text(pilot.app)}")
 
 
 async def _search(pilot: Pilot[None], command: Command) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from driving import Opened, eventually, text, until
+from driving import Opened, text, until
 from textual.pilot import Pilot
 from workspaces import order, states
 
@@ -39,31 +39,29 @@ async def test_a_base_is_added_chosen_with_what_was_tuned_and_taken_out(
         await pilot.press("a")
         await until(pilot, lambda: isinstance(app.screen, Line))
         await pilot.press(*str(other), "enter")
-        await eventually(
-            pilot, lambda: isinstance(app.screen, Bases) and other.name in [b.name for b in app.screen.known]
-        )
+        await until(pilot, lambda: isinstance(app.screen, Bases) and other.name in [b.name for b in app.screen.known])
         await pilot.press("down", "enter")
-        await eventually(pilot, lambda: isinstance(app.screen, Ways))
+        await until(pilot, lambda: isinstance(app.screen, Ways))
         await until(pilot, lambda: "becomes stale: tuned, inverted" in " ".join(text(app).split()))
         assert "tune again: " in text(app)
         assert "carry over: " in text(app)
         await pilot.press("c")
-        await eventually(pilot, lambda: toml(studio)["base"] == other.name)
-        await eventually(pilot, lambda: isinstance(app.screen, Bases) and app.screen.present == other.name)
+        await until(pilot, lambda: toml(studio)["base"] == other.name)
+        await until(pilot, lambda: isinstance(app.screen, Bases) and app.screen.present == other.name)
         assert "carried" in toml(studio)
         await pilot.press("escape")
         await order(pilot, "a fox is skiing")
-        await eventually(pilot, lambda: states(app).get("4") == "done")
+        await until(pilot, lambda: states(app).get("4") == "done")
         recipe = tomllib.loads((studio / "edits" / "0004-a-fox-is-skiing" / "edit.toml").read_text())
         assert recipe["base"]["name"] == other.name
         assert recipe["tuned"]["carried"] == toml(studio)["carried"]
-        await eventually(pilot, lambda: "carried over" in text(app))
+        await until(pilot, lambda: "carried over" in text(app))
         await pilot.press("b")
         await until(pilot, lambda: isinstance(app.screen, Bases) and other.name in text(app))
         await pilot.press("down", "d")
         await until(pilot, lambda: isinstance(app.screen, Confirm))
         await pilot.press("y")
-        await eventually(
+        await until(
             pilot, lambda: isinstance(app.screen, Bases) and other.name not in [b.name for b in app.screen.known]
         )
         assert other.is_dir()
@@ -73,11 +71,11 @@ async def asked_on_leaving(pilot: Pilot[None], folder: Path) -> None:
     """Press q while edit 4 is rendered; it is held, not to be done before we have looked."""
     app = pilot.app
     assert isinstance(app, TavApp)
-    await eventually(pilot, lambda: states_on_disk(folder).get("4") == "running")
+    await until(pilot, lambda: states_on_disk(folder).get("4") == "running")
     app.crew.children[0].send_signal(signal.SIGSTOP)
-    await eventually(pilot, lambda: states(app).get("4") == "running")
+    await until(pilot, lambda: states(app).get("4") == "running")
     await pilot.press("q")
-    await eventually(pilot, lambda: isinstance(app.screen, Leaving))
+    await until(pilot, lambda: isinstance(app.screen, Leaving))
 
 
 async def answer(pilot: Pilot[None], key: str) -> None:
@@ -95,21 +93,21 @@ async def test_leaving_while_something_is_rendered(studio: Path, opened: Opened,
         await asked_on_leaving(pilot, studio)
         assert "a fox is skiing" in text(pilot.app)
         await pilot.press("escape")
-        await eventually(pilot, lambda: not isinstance(pilot.app.screen, Leaving))
+        await until(pilot, lambda: not isinstance(pilot.app.screen, Leaving))
         assert pilot.app.is_running
         await pilot.press("q")
-        await eventually(pilot, lambda: isinstance(pilot.app.screen, Leaving))
+        await until(pilot, lambda: isinstance(pilot.app.screen, Leaving))
         await answer(pilot, "s")  # the worker stops
-        await eventually(pilot, lambda: not presence.workers(Workspace(studio)))
+        await until(pilot, lambda: not presence.workers(Workspace(studio)))
         assert states_on_disk(studio)["4"] == "queued"
         assert not video.exists()
     async with opened(studio.parent, studio) as pilot:  # and coming back
         await asked_on_leaving(pilot, studio)
         await answer(pilot, "g")  # it goes on
-        await eventually(pilot, video.is_file)
-        await eventually(pilot, lambda: states_on_disk(studio)["4"] == "done")
+        await until(pilot, video.is_file)
+        await until(pilot, lambda: states_on_disk(studio)["4"] == "done")
     async with opened(studio.parent, studio) as pilot:
-        await eventually(pilot, lambda: states(pilot.app).get("4") == "done")
+        await until(pilot, lambda: states(pilot.app).get("4") == "done")
 
 
 def states_on_disk(folder: Path) -> dict[str, str]:

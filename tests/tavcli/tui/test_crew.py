@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from driving import Opened, eventually, text, until
+from driving import Opened, text, until
 from textual.pilot import Pilot
 from workspaces import choose, order, screen_of, states
 
@@ -37,34 +37,34 @@ async def test_a_prompt_becomes_a_video(studio: Path, opened: Opened, settle: Ca
         await order(pilot, "a {fox,bear} is skiing")
         assert list(states(app).items())[:2] == [("4", "queued"), ("5", "queued")]
         assert screen_of(app).jobs.chosen.name == "4"
-        await eventually(pilot, lambda: states(app).get("4") == "running")
-        await eventually(pilot, lambda: playing(pilot) and states(app).get("4") == "running")  # the preview
-        await eventually(pilot, lambda: re.search(r"edit 4 ━+─* +\d+/120, \d+:\d\d left", text(app)))
+        await until(pilot, lambda: states(app).get("4") == "running")
+        await until(pilot, lambda: playing(pilot) and states(app).get("4") == "running")  # the preview
+        await until(pilot, lambda: re.search(r"edit 4 ━+─* +\d+/120, \d+:\d\d left", text(app)))
         shown = text(app)
         assert re.search(r"running *\d+ %", shown), shown
         assert "1 queued · 3 done" in shown
         assert "worker on cpu" in shown
 
         await pilot.press("p")
-        await eventually(pilot, lambda: states(app).get("4") == "paused")
+        await until(pilot, lambda: states(app).get("4") == "paused")
         assert (studio / "edits" / "0004-a-fox-is-skiing" / "partial.safetensors").is_file()
-        await eventually(pilot, lambda: states(app).get("5") == "running")  # it does the next one meanwhile
+        await until(pilot, lambda: states(app).get("5") == "running")  # it does the next one meanwhile
         await choose(pilot, "5")
-        await eventually(pilot, lambda: playing(pilot))
+        await until(pilot, lambda: playing(pilot))
         await pilot.press("d")
         await until(pilot, lambda: isinstance(app.screen, Confirm))
         assert "Stop job 5?" in text(app)
         await pilot.press("y")
-        await eventually(pilot, lambda: states(app).get("5") == "cancelled")
+        await until(pilot, lambda: states(app).get("5") == "cancelled")
 
         await choose(pilot, "4")
         await pilot.press("p", "P")  # on, and at once the whole queue is held
-        await eventually(pilot, lambda: all(one.state == "paused" for one in screen_of(app).sight.workers))
+        await until(pilot, lambda: all(one.state == "paused" for one in screen_of(app).sight.workers))
         assert "the queue is paused" in text(app)
         assert states(app)["4"] in ("queued", "paused")
         await pilot.press("P")
-        await eventually(pilot, lambda: states(app).get("4") == "done")
-        await eventually(pilot, lambda: re.search(r"a fox is skiing.*\n.*\n.*done *PSNR \d+\.\d dB", text(app)))
+        await until(pilot, lambda: states(app).get("4") == "done")
+        await until(pilot, lambda: re.search(r"a fox is skiing.*\n.*\n.*done *PSNR \d+\.\d dB", text(app)))
         assert playing(pilot)
         assert (studio / "edits" / "0004-a-fox-is-skiing" / "video.mp4").is_file()
 
@@ -78,24 +78,24 @@ async def test_failures_and_deaths(studio: Path, opened: Opened, settle: Call) -
     async with opened(studio.parent, studio, (120, 40)) as pilot:
         app = pilot.app
         await order(pilot, "a fox is skiing")
-        await eventually(pilot, lambda: states(app).get("4") == "failed")
+        await until(pilot, lambda: states(app).get("4") == "failed")
         assert "attention.safetensors" in text(app)
         weights.write_bytes(whole)
         await pilot.press("r")
-        await eventually(pilot, lambda: states(app).get("4") == "running" and playing(pilot))
+        await until(pilot, lambda: states(app).get("4") == "running" and playing(pilot))
         (worker,) = presence.workers(Workspace(studio))
         os.kill(worker.pid, signal.SIGKILL)
-        await eventually(pilot, lambda: states(app).get("4") == "interrupted")
+        await until(pilot, lambda: states(app).get("4") == "interrupted")
         assert "! interrupted" in text(app)
         assert not (studio / "edits" / "0004-a-fox-is-skiing" / "video.mp4").exists()
         await pilot.press("r")
-        await eventually(pilot, lambda: states(app).get("4") == "done")
+        await until(pilot, lambda: states(app).get("4") == "done")
         await pilot.press("w")  # sent away, it ends and nobody comes in its place
-        await eventually(pilot, lambda: not presence.workers(Workspace(studio)))
+        await until(pilot, lambda: not presence.workers(Workspace(studio)))
         await pilot.press("T")
-        await eventually(pilot, lambda: states(app).get("tune-1") == "done")  # who queues asks for work
+        await until(pilot, lambda: states(app).get("tune-1") == "done")  # who queues asks for work
         await pilot.press("w")
-        await eventually(pilot, lambda: not presence.workers(Workspace(studio)))
+        await until(pilot, lambda: not presence.workers(Workspace(studio)))
 
 
 def test_a_worker_that_always_dies_is_not_started_for_ever(studio: Path) -> None:
@@ -104,14 +104,14 @@ def test_a_worker_that_always_dies_is_not_started_for_ever(studio: Path) -> None
     for _ in range(3):
         assert crew.ensure(workspace, done=0)
         (child,) = crew.children
-        assert child.wait(60) != 0
+        assert child.wait() != 0
     assert not crew.ensure(workspace, done=0)
     assert "no-such-flag" in (presence.folder(workspace) / "worker.log").read_text()
     crew.wake(workspace)
     assert crew.ensure(workspace, done=0)
-    crew.children[0].wait(60)
+    crew.children[0].wait()
     assert crew.ensure(workspace, done=1)  # it got somewhere
-    crew.children[0].wait(60)
+    crew.children[0].wait()
 
 
 async def test_who_is_sent_away_does_not_come_back(studio: Path, opened: Opened) -> None:
@@ -121,9 +121,9 @@ async def test_who_is_sent_away_does_not_come_back(studio: Path, opened: Opened)
         app.crew.send_away(Workspace(studio))
         Queue(Workspace(studio)).hold()
         await pilot.press("T")
-        await eventually(pilot, lambda: states(app).get("tune-1") == "queued")
+        await until(pilot, lambda: states(app).get("tune-1") == "queued")
         app.crew.send_away(Workspace(studio))
         Queue(Workspace(studio)).release()
-        await eventually(pilot, lambda: "the worker was sent away   w calls it back" in text(app))
+        await until(pilot, lambda: "the worker was sent away   w calls it back" in text(app))
         assert app.crew.children == []
         assert screen_of(app).query_one(Progress).display

@@ -1,8 +1,8 @@
 """The library: what it shows of real workspaces, and every command by key, by mouse and from the palette."""
 
-import asyncio
 import shutil
-import time
+import threading
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from driving import SIZES, WAYS, Opened, give, settled, text, until
 from textual.app import App
 from textual.pilot import Pilot
 
+from tavcli.tui.screens import library
 from tavcli.tui.screens.help import Help
 from tavcli.tui.screens.library import Library
 from tavcli.tui.screens.note import Note
@@ -180,24 +181,26 @@ async def test_workspaces_deeper_or_hidden_are_left_out(films: Path, opened: Ope
         assert await _shown(pilot) == ["new", "skiing", "trips/night"]
 
 
-async def _tick(gaps: list[float]) -> None:
-    """Note how long the event loop was away, again and again."""
-    while True:
-        last = time.perf_counter()
-        await asyncio.sleep(0)
-        gaps.append(time.perf_counter() - last)
+async def test_fifty_workspaces_are_read_beside_the_keys(
+    films: Path, opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No file is read in the thread that takes the keys."""
+    readers: Counter[threading.Thread] = Counter()
 
+    def counted(function: Callable[..., object]) -> Callable[..., object]:
+        def count(*arguments: object) -> object:
+            readers[threading.current_thread()] += 1
+            return function(*arguments)
 
-async def test_fifty_workspaces_never_hold_up_the_keys(films: Path, opened: Opened) -> None:
+        return count
+
+    for name in ("workspaces", "read", "picture_of", "judged"):
+        monkeypatch.setattr(library, name, counted(getattr(library, name)))
     for number in range(47):
         shutil.copytree(films / "new", films / f"more-{number:02}")
-    gaps: list[float] = []
     async with opened(films) as pilot:
-        ticking = asyncio.create_task(_tick(gaps))
-        await give(pilot, "refresh", "key")
         await settled(pilot)
-        ticking.cancel()
         assert len(await _shown(pilot)) == 50
         assert "50 workspaces" in text(pilot.app)
-    assert len(gaps) > 50
-    assert sorted(gaps)[-3] < 0.5  # a shared core may be away once or twice
+    assert readers.total() >= 3 * 50
+    assert threading.main_thread() not in readers

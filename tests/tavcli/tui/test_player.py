@@ -1,8 +1,6 @@
 """The player on real files: the cells show the frame of the moment, whatever is done to it."""
 
-import asyncio
 import threading
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from driving import until
 from textual.app import App, ComposeResult
 from textual.geometry import Offset, Region
 from textual.pilot import Pilot
@@ -38,14 +37,6 @@ class Alone(App[None]):
 
     def compose(self) -> ComposeResult:
         yield self.widget
-
-
-async def until(pilot: Pilot[Any], true: Callable[[], object], seconds: float = 20) -> None:
-    """Wait until something is true, however busy the machine."""
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "waited in vain"
-        await pilot.pause(0.02)
 
 
 def is_read(player: Player) -> bool:
@@ -162,11 +153,11 @@ async def test_what_was_opened_last_is_shown(tmp_path: Path, make_clip: Callable
         for path in (*paths, *reversed(paths)):
             player.open(path)
         await until(pilot, lambda: player.footage is not None and len(player.footage.frames) == 3)
-        await pilot.pause(0.3)
+        await until(pilot, lambda: not pilot.app.workers)
         assert len(player.footage.frames) == 3
         player.open(paths[1])
         player.show(np.zeros((2, 4, 4, 3), np.uint8), 12)
-        await pilot.pause(0.3)
+        await until(pilot, lambda: not pilot.app.workers)
         assert len(player.footage.frames) == 2
 
 
@@ -174,7 +165,7 @@ async def test_when_it_goes_its_ffmpeg_ends(clip: Path, monkeypatch: pytest.Monk
     gone, ended = threading.Event(), []
 
     def read_late(*arguments: Any) -> Any:
-        gone.wait(20)
+        gone.wait()
         try:
             return read_footage(*arguments)
         except BaseException as error:
@@ -298,5 +289,5 @@ async def test_it_says_where_a_long_clip_goes_on(
 async def test_whoever_quits_waits_for_no_file(tmp_path: Path, make_clip: Callable[..., Path]) -> None:
     player = Player()
     player.open(make_clip(tmp_path / "clip.mp4", 40))
-    async with asyncio.timeout(20), Alone(player).run_test(size=SIZE):
+    async with Alone(player).run_test(size=SIZE):
         pass

@@ -24,7 +24,7 @@ async def test_looks_come_one_after_the_other(studio: Path, opened: Opened, monk
     def slowly(watcher: Watcher) -> Sight:
         with looking:
             at_once.append(10 - looking._value)
-            time.sleep(0.2)
+            time.sleep(0.2)  # the slowness itself
             return looked(watcher)
 
     looked = Watcher.look

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from driving import WAYS, Opened, eventually, give, text, until
+from driving import WAYS, Opened, give, text, until
 from textual.pilot import Pilot
 from workspaces import choose, screen_of, states
 
@@ -130,7 +130,7 @@ async def test_commands_of_the_queue(held: Path, opened: Opened, way: str) -> No
         await give(pilot, "pause", way)
         await until(pilot, lambda: states(app)["tune-1"] == "queued")
         queue.cancel(["tune-1"])
-        await eventually(pilot, lambda: states(app)["tune-1"] == "cancelled")
+        await until(pilot, lambda: states(app)["tune-1"] == "cancelled")
         await give(pilot, "retry", way)
         await until(pilot, lambda: states(app)["tune-1"] == "queued")
         for name in ("tune-1", "invert-2"):

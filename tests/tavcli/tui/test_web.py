@@ -33,7 +33,7 @@ def address(films: Path, port: int, start: Callable[..., "subprocess.Popen[str]"
     said = server.stderr.readline()
     yield re.search(r"http://\S+", said)[0]
     server.send_signal(signal.SIGINT)
-    assert server.wait(30) == 0
+    assert server.wait() == 0
     assert server.stdout.read() == ""
 
 
@@ -49,10 +49,10 @@ async def test_the_page_shows_the_library(address: str, browser: aiohttp.ClientS
     async with browser.ws_connect(f"{socket_address}?width=80&height=24") as screen:
         seen = b""
         while b"3 workspaces" not in seen:
-            seen += await screen.receive_bytes(timeout=60)
+            seen += await screen.receive_bytes()
         await screen.send_json(["stdin", "q"])
         while not screen.closed:
-            await screen.receive(timeout=60)
+            await screen.receive()
 
 
 async def test_it_fetches_nothing_from_elsewhere(address: str, browser: aiohttp.ClientSession) -> None:

@@ -4,13 +4,13 @@ import re
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from waiting import wait_for
 
 from tavcli import presence
 from tavcli.tui.web import HOST
@@ -39,8 +39,8 @@ addEventListener("keydown", (press) => setTimeout(() => press.defaultPrevented |
 class Page:
     """The application in the browser."""
 
-    def __init__(self, driver: Any) -> None:
-        self.driver = driver
+    def __init__(self, driver: Any, server: "subprocess.Popen[str]") -> None:
+        self.driver, self.server = driver, server
 
     def __call__(self, script: str, *arguments: object) -> Any:
         return self.driver.execute_script(script, *arguments)
@@ -49,12 +49,9 @@ class Page:
         """What the terminal shows."""
         return self(LINES)
 
-    def shows(self, what: str, seconds: float = 60) -> None:
+    def shows(self, what: str) -> None:
         """Wait for a pattern to be on the screen."""
-        end = time.monotonic() + seconds
-        while re.search(what, screen := "\n".join(self.lines())) is None:
-            assert time.monotonic() < end, f"{what!r} is not on the screen:\n{screen}"
-            time.sleep(0.05)
+        wait_for(lambda: re.search(what, "\n".join(self.lines())), self.server)
 
     def press(self, *keys: str, holding: str = "") -> None:
         from selenium.webdriver import ActionChains
@@ -90,13 +87,6 @@ def at_work(folder: Path) -> set[int]:
     return found
 
 
-def comes_to(what: Callable[[], bool], seconds: float = 20) -> bool:
-    end = time.monotonic() + seconds
-    while not (so := what()) and time.monotonic() < end:
-        time.sleep(0.05)
-    return so
-
-
 @pytest.fixture
 def folder(films: Path) -> Path:
     """A workspace with one edit."""
@@ -110,9 +100,9 @@ def server(folder: Path, browser: Any, start: Callable[..., "subprocess.Popen[st
     yield server
     browser.get("about:blank")
     server.send_signal(signal.SIGINT)
-    assert server.wait(30) == 0
+    assert server.wait() == 0
     assert server.stdout.read() == ""
-    assert comes_to(lambda: not at_work(folder)), at_work(folder)
+    wait_for(lambda: not at_work(folder))
 
 
 @pytest.fixture
@@ -121,7 +111,7 @@ def page(browser: Any, server: Any) -> Iterator[Page]:
     caught = browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": CATCH + LEAKS})
     resize(browser, 1280, 800)
     browser.get(address)
-    page = Page(browser)
+    page = Page(browser, server)
     page.shows("a cat is skiing")
     yield page
     browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", caught)
@@ -156,7 +146,7 @@ def test_a_variant_is_queued_and_made_and_the_closed_page_leaves_nothing(page: P
     assert {urlsplit(one).hostname for one in asked} == {HOST}
     assert presence.workers(Workspace(folder))
     page.driver.get("about:blank")
-    assert comes_to(lambda: at_work(folder) == {server.pid})
+    wait_for(lambda: at_work(folder) == {server.pid}, server)
     assert not presence.workers(Workspace(folder))
 
 
@@ -172,7 +162,7 @@ def test_keys_are_not_the_browsers_and_a_narrow_window_has_80_columns(page: Page
     page.shows("Search for commands")
     page.press("s", holding=Keys.CONTROL)
     page.press(Keys.TAB, Keys.ESCAPE)
-    assert comes_to(lambda: page("return leaked.length") == 2)
+    wait_for(lambda: page("return leaked.length") == 2, page.server)
     assert set(page("return leaked")) == {"Control"}  # itself no command of theirs
 
     resize(page.driver, 390, 844)

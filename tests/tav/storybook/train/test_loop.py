@@ -8,9 +8,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from tav.storybook.train.loop import Past, Plan, Progress, optimise
-from tav.storybook.train.workers import Worker, in_parallel
+from tav.storybook.train.workers import ALONE, Worker, in_parallel
 
-ALONE = Worker(0, 1, "cpu")
 PLAN = Plan("tiny", steps=30, rate=0.01, warmup=5)
 
 

@@ -3,9 +3,7 @@ import torch
 from torch import nn
 
 from tav.storybook.train.muon import Muon, _share, matrices, orthogonal
-from tav.storybook.train.workers import Worker
-
-ALONE = Worker(0, 1, "cpu")
+from tav.storybook.train.workers import ALONE, Worker
 
 
 @pytest.mark.parametrize("shape", [(16, 40), (40, 16), (24, 24)])
@@ -36,7 +34,7 @@ def test_it_descends() -> None:
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_the_work_is_shared_out_once(count: int) -> None:
     costs = [5.0, 1.0, 3.0, 3.0, 2.0, 8.0]
-    shares = [_share(costs, Worker(rank, count, "cpu")) for rank in range(count)]
+    shares = [_share(costs, Worker(rank, count, torch.device("cpu"))) for rank in range(count)]
     assert sorted(index for share in shares for index in share) == list(range(len(costs)))
     loads = [sum(costs[i] for i in share) for share in shares]
     assert max(loads) - min(loads) <= max(costs)
