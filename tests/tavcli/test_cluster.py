@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import torch
-from waiting import wait_for
+from waiting import halted, wait_for
 
 import tav as package
 from tav.atomic import is_running
@@ -105,16 +105,6 @@ def sampling(folder: Path, *names: str, past: int = 0) -> list[Status] | None:
 def process_at(folder: Path, name: str) -> int:
     """Which process makes this edit."""
     return int(json.loads((folder / ".locks" / f"edit-{int(name):04d}.json").read_text())["pid"])
-
-
-@contextlib.contextmanager
-def halted(pid: int) -> Iterator[None]:
-    """The process stands still meanwhile: what is tested has not to be faster than the process."""
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """What a person does with the application, and sees of it."""
 
+import asyncio
 import contextlib
 import html
 import re
@@ -33,6 +34,12 @@ async def until(pilot: Pilot[Any], happened: Callable[[], object]) -> None:
     while not happened():
         assert pilot.app.is_running, f"the application has ended; on its screen was:\n{text(pilot.app)}"
         await pilot.pause(LOOK_EVERY)
+
+
+async def afterwards(happened: Callable[[], object]) -> None:
+    """Wait for something that goes on when the application has ended."""
+    while not happened():
+        await asyncio.sleep(LOOK_EVERY)
 
 
 async def give(pilot: Pilot[None], action: str, way: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from driving import Opened, text, until
+from driving import Opened, afterwards, text, until
 from textual.pilot import Pilot
 from workspaces import order, states
 
@@ -98,14 +98,14 @@ async def test_leaving_while_something_is_rendered(studio: Path, opened: Opened,
         await pilot.press("q")
         await until(pilot, lambda: isinstance(pilot.app.screen, Leaving))
         await answer(pilot, "s")  # the worker stops
-        await until(pilot, lambda: not presence.workers(Workspace(studio)))
+        await afterwards(lambda: not presence.workers(Workspace(studio)))
         assert states_on_disk(studio)["4"] == "queued"
         assert not video.exists()
     async with opened(studio.parent, studio) as pilot:  # and coming back
         await asked_on_leaving(pilot, studio)
         await answer(pilot, "g")  # it goes on
-        await until(pilot, video.is_file)
-        await until(pilot, lambda: states_on_disk(studio)["4"] == "done")
+        await afterwards(video.is_file)
+        await afterwards(lambda: states_on_disk(studio)["4"] == "done")
     async with opened(studio.parent, studio) as pilot:
         await until(pilot, lambda: states(pilot.app).get("4") == "done")
 

@@ -1,15 +1,17 @@
 """The workers of the screen: real ones. One story each, since every worker loads the engine."""
 
+import contextlib
 import os
 import re
 import signal
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from driving import Opened, text, until
 from textual.pilot import Pilot
+from waiting import halted
 from workspaces import choose, order, screen_of, states
 
 from tavcli import presence
@@ -29,6 +31,28 @@ def playing(pilot: Pilot[None]) -> bool:
     return screen_of(pilot.app).query_one("#edit", Player).footage is not None
 
 
+@contextlib.asynccontextmanager
+async def halted_in_flight(pilot: Pilot[None], folder: Path, name: str) -> AsyncIterator[tuple[int, Callable[[], str]]]:
+    """Once the job's first steps are done and a picture of it is there, its worker stands still.
+
+    Given are the worker's process and what tells whether the job is asked to stop.
+    """
+    queue = Queue(Workspace(folder))
+
+    def worker() -> presence.Status | None:
+        for one in presence.workers(queue.workspace):
+            begun = one.job.startswith(f"edits/{int(name):04d}-") and one.done >= 10
+            if begun and presence.preview_file(queue.workspace, one.token).is_file():
+                return one
+        return None
+
+    await until(pilot, worker)
+    at_work = worker()
+    assert at_work is not None
+    with halted(at_work.pid):
+        yield at_work.pid, lambda: queue.wished(queue.job(queue.find(name)))
+
+
 @pytest.mark.slow
 async def test_a_prompt_becomes_a_video(studio: Path, opened: Opened, settle: Call) -> None:
     settle(studio, {"invert": {"steps": 120}})
@@ -37,24 +61,25 @@ async def test_a_prompt_becomes_a_video(studio: Path, opened: Opened, settle: Ca
         await order(pilot, "a {fox,bear} is skiing")
         assert list(states(app).items())[:2] == [("4", "queued"), ("5", "queued")]
         assert screen_of(app).jobs.chosen.name == "4"
-        await until(pilot, lambda: states(app).get("4") == "running")
-        await until(pilot, lambda: playing(pilot) and states(app).get("4") == "running")  # the preview
-        await until(pilot, lambda: re.search(r"edit 4 ━+─* +\d+/120, \d+:\d\d left", text(app)))
-        shown = text(app)
-        assert re.search(r"running *\d+ %", shown), shown
-        assert "1 queued · 3 done" in shown
-        assert "worker on cpu" in shown
-
-        await pilot.press("p")
+        async with halted_in_flight(pilot, studio, "4") as (_, asked):
+            await until(pilot, lambda: playing(pilot) and states(app).get("4") == "running")  # the preview
+            await until(pilot, lambda: re.search(r"edit 4 ━+─* +\d+/120, \d+:\d\d left", text(app)))
+            shown = text(app)
+            assert re.search(r"running *\d+ %", shown), shown
+            assert "1 queued · 3 done" in shown
+            assert "worker on cpu" in shown
+            await pilot.press("p")
+            await until(pilot, asked)
         await until(pilot, lambda: states(app).get("4") == "paused")
         assert (studio / "edits" / "0004-a-fox-is-skiing" / "partial.safetensors").is_file()
-        await until(pilot, lambda: states(app).get("5") == "running")  # it does the next one meanwhile
-        await choose(pilot, "5")
-        await until(pilot, lambda: playing(pilot))
-        await pilot.press("d")
-        await until(pilot, lambda: isinstance(app.screen, Confirm))
-        assert "Stop job 5?" in text(app)
-        await pilot.press("y")
+        async with halted_in_flight(pilot, studio, "5") as (_, asked):  # it does the next one meanwhile
+            await choose(pilot, "5")
+            await until(pilot, lambda: playing(pilot))
+            await pilot.press("d")
+            await until(pilot, lambda: isinstance(app.screen, Confirm))
+            assert "Stop job 5?" in text(app)
+            await pilot.press("y")
+            await until(pilot, asked)
         await until(pilot, lambda: states(app).get("5") == "cancelled")
 
         await choose(pilot, "4")
@@ -82,9 +107,9 @@ async def test_failures_and_deaths(studio: Path, opened: Opened, settle: Call) -
         assert "attention.safetensors" in text(app)
         weights.write_bytes(whole)
         await pilot.press("r")
-        await until(pilot, lambda: states(app).get("4") == "running" and playing(pilot))
-        (worker,) = presence.workers(Workspace(studio))
-        os.kill(worker.pid, signal.SIGKILL)
+        async with halted_in_flight(pilot, studio, "4") as (worker, _):
+            await until(pilot, lambda: states(app).get("4") == "running" and playing(pilot))
+            os.kill(worker, signal.SIGKILL)
         await until(pilot, lambda: states(app).get("4") == "interrupted")
         assert "! interrupted" in text(app)
         assert not (studio / "edits" / "0004-a-fox-is-skiing" / "video.mp4").exists()
