@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "tav"))
 
 from made_clips import ROSTER, TAKEN, Made, digest, faults, numbers, take, wanted
 
-from tav.metrics import psnr
+from tav.metrics.fidelity import psnr
 from tav.video import Clip
 
 COLUMNS = "clip", "file", "frames taken", "known by", "like the drawing", "rate", "size", "sound", "right"

@@ -19,13 +19,13 @@ import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
-from tavcli.marks import read_marks
-from tavcli.presence import workers
-from tavcli.queue import Queue
-from tavcli.workspace import Workspace
+from tavcli.queue.queue import Queue
+from tavcli.queue.workers import living_workers
+from tavcli.workspace.annotations import read_marks
+from tavcli.workspace.folder import Workspace
 
 ROOT = Path(__file__).resolve().parents[1]
-TAV = [sys.executable, "-c", "from tavcli.start import main; main()"]
+TAV = [sys.executable, "-P", "-m", "tavcli"]
 CLIP, CAPTION = ROOT / "templates" / "demo" / "man-skiing.mp4", "a man is skiing on the snow"
 
 
@@ -36,7 +36,7 @@ def second_base(folder: Path, steps: int = 4) -> None:
     from tav.bases import encode_frames, encode_text, load_text, load_unet, load_vae
     from tav.bases.embedded import embedded_folder
     from tav.bases.parts import inspect_base
-    from tav.ddim import NoiseSchedule, add_noise, training_target
+    from tav.diffusion.schedule import NoiseSchedule, add_noise, training_target
     from tav.settings import ClipSettings
     from tav.video import read_clip
 
@@ -210,7 +210,7 @@ def live(folder: Path, terminal: Terminal, day: Day) -> None:
     terminal.keys("q")
     day.until("leaving asks about the worker", lambda: terminal.shows("Does the worker go on"))
     terminal.keys("g")
-    day.until("the screen is gone, the worker is not", lambda: terminal.gone and bool(workers(workspace)))
+    day.until("the screen is gone, the worker is not", lambda: terminal.gone and bool(living_workers(workspace)))
     terminal.start()
     day.until("the library is there again", lambda: terminal.shows("Library", CAPTION))
     terminal.keys("Enter")
@@ -222,7 +222,7 @@ def live(folder: Path, terminal: Terminal, day: Day) -> None:
     )
     terminal.keys("q")
     day.until("it ends without a question", lambda: terminal.gone)
-    day.until("and leaves no worker", lambda: not workers(workspace), 30)
+    day.until("and leaves no worker", lambda: not living_workers(workspace), 30)
 
 
 if __name__ == "__main__":

@@ -29,9 +29,9 @@ from functools import partial
 from pathlib import Path
 
 from tav.errors import SettingsError, TavError
-from tavcli import presence
-from tavcli.queue import INDEX, Queue, Row
-from tavcli.workspace import Workspace
+from tavcli.queue.queue import INDEX, Queue, Row
+from tavcli.queue.workers import living_workers
+from tavcli.workspace.folder import Workspace
 
 ROOT = Path(__file__).resolve().parents[1]
 CLIP = ROOT / "templates" / "demo" / "man-skiing.mp4"
@@ -42,10 +42,9 @@ DISK = 48 * 2**20  # bytes; a workspace takes a third
 # fault reaches, which jobs it has in its hands.
 WORK = """
 import json, os, time
-import tavcli.keeping as keeping
-from tavcli import presence
-from tavcli.queue import Queue
-keeping.SAVE_STEPS = 2
+from tavcli.methods import resume
+from tavcli.queue.queue import Queue
+resume.SAVE_STEPS = 2
 claim, finish = Queue.claim, Queue.finish
 
 def tell(what, job):
@@ -63,7 +62,7 @@ def finished(queue, job, state, **facts):
     finish(queue, job, state, **facts)
 
 Queue.claim, Queue.finish = claimed, finished
-from tavcli.start import main
+from tavcli.__main__ import main
 main()
 """
 
@@ -256,7 +255,7 @@ def kill_screen(scene: Scene) -> None:
     os.close(master)
     if scene.dice.random() < 0.5:
         ours = {worker.child.pid for worker in scene.workers}
-        for status in presence.workers(workspace):
+        for status in living_workers(workspace):
             if status.pid not in ours:
                 os.kill(status.pid, signal.SIGKILL)
     scene.work()
@@ -278,7 +277,7 @@ FAULTS: list[Callable[[Scene], None]] = [
     kill_screen,
     kill_screen,
 ]
-TAV = [sys.executable, "-c", "from tavcli.start import main; main()"]
+TAV = [sys.executable, "-P", "-m", "tavcli"]
 
 
 # --- a run
@@ -305,7 +304,7 @@ def settle(scene: Scene) -> None:
             worker.child.kill()
             worker.wait(60)
     end = time.monotonic() + 20 * scene.seconds
-    while presence.workers(scene.queue.workspace):  # one that a screen has left does what is there
+    while living_workers(scene.queue.workspace):  # one that a screen has left does what is there
         if time.monotonic() > end:
             scene.wrong.append("the worker of a screen does not end")
             break

@@ -26,7 +26,11 @@ COMMANDS = {
     "edit": ["edit", "a panda is skiing on the snow", "a man is skiing on the beach"],
 }
 # Saves after every second step, so that most kills find something saved and much not.
-TAV = [sys.executable, "-c", "import tavcli.keeping as k; k.SAVE_STEPS = 2; from tavcli.start import main; main()"]
+TAV = [
+    sys.executable,
+    "-c",
+    "import tavcli.methods.resume as k; k.SAVE_STEPS = 2; from tavcli.__main__ import main; main()",
+]
 
 
 @dataclass(frozen=True)

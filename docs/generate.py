@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from tav.settings import BaseRecommendation, Settings
-from tav.video.choosing import MOST_BY_DEFAULT, RATE_BY_DEFAULT
-from tavcli.data import presets
-from tavcli.settings import WorkspaceSettings
-from tavcli.user import UserSettings
+from tav.video.frame_selection import MOST_BY_DEFAULT, RATE_BY_DEFAULT
+from tavcli.config.settings import WorkspaceSettings
+from tavcli.config.templates import presets
+from tavcli.config.user import UserSettings
 
 DOCS = Path(__file__).resolve().parent
 NOTE = "<!-- Made by `python docs/generate.py`. Change the code, not this file. -->\n"
@@ -24,7 +24,18 @@ NOTE = "<!-- Made by `python docs/generate.py`. Change the code, not this file. 
 
 def commands() -> str:
     """The command reference, by Typer's own generator."""
-    command = [sys.executable, "-m", "typer", "tavcli.app", "utils", "docs", "--name", "tav", "--title", "Commands"]
+    command = [
+        sys.executable,
+        "-m",
+        "typer",
+        "tavcli.commands.app",
+        "utils",
+        "docs",
+        "--name",
+        "tav",
+        "--title",
+        "Commands",
+    ]
     environment = {**os.environ, "PYTHONUTF8": "1"}
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True, env=environment, encoding="utf-8")
     return NOTE + _whole_summaries(html.unescape(done.stdout)).strip() + "\n"

@@ -15,10 +15,10 @@ _HOME = {
     "inflate": "tav.nets.inflate",
     "deflate": "tav.nets.inflate",
     "tuned_parameters": "tav.nets.inflate",
-    "tune": "tav.tuning",
-    "Tuning": "tav.tuning",
-    "invert": "tav.inversion",
-    "sample": "tav.sampling",
+    "tune": "tav.methods.tuning",
+    "Tuning": "tav.methods.tuning",
+    "invert": "tav.methods.inversion",
+    "sample": "tav.methods.sampling",
     **dict.fromkeys(("ClipSettings", "TuneSettings", "InvertSettings", "SampleSettings"), "tav.settings"),
     **dict.fromkeys(
         ("TuneStep", "NotLearning", "Recomputing", "InvertStep", "LessAtOnce", "SampleStep", "VaeStep"), "tav.events"

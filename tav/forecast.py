@@ -16,14 +16,14 @@ from torch import Tensor, nn
 
 from tav.bases.load import blueprint
 from tav.bases.parts import BaseParts
-from tav.counting import Cost, count
-from tav.device import settle
-from tav.memory import PeakMemory, free_cached
+from tav.compute.device import settle
+from tav.compute.flops import Cost, count
+from tav.compute.memory import PeakMemory, free_cached
+from tav.methods.tuning import Tuning, gradients, learning
 from tav.nets.inflate import VideoUNet, inflate
 from tav.nets.kernels import Kernels
 from tav.nets.recompute import Rung, recomputing
 from tav.settings import TuneSettings
-from tav.tuning import Tuning, gradients, learning
 
 Work = Literal["learn", "infer", "encode", "decode"]
 VAE_CHUNK = 4  # frames that go through the VAE at once

@@ -22,7 +22,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 HERE = Path(__file__).resolve().parent
 DEMO = HERE.parents[1] / "templates" / "demo" / "man-skiing.mp4"
-TAV = [sys.executable, "-c", "from tavcli.app import main; main()"]
+TAV = [sys.executable, "-P", "-m", "tavcli"]
 RUNGS = ("none", "feed-forward", "blocks", "all")
 
 

@@ -16,17 +16,17 @@ import numpy as np
 import tomlkit
 
 from tav.video import contact_sheet, write_video
-from tavcli import desks
-from tavcli.app import run
-from tavcli.data import templates
-from tavcli.edits import RECIPE
-from tavcli.jobs import Job
-from tavcli.marks import Marks, write_marks
-from tavcli.orders import Order, made_into_requests, session_for
-from tavcli.queue import Queue
-from tavcli.session import Begin, Preview, Step
-from tavcli.settings import read_toml
-from tavcli.workspace import Workspace
+from tavcli.commands.app import run
+from tavcli.config.files import read_toml
+from tavcli.config.templates import templates
+from tavcli.events import Begin, Preview, Step
+from tavcli.queue.batch import Order, made_into_requests, session_for
+from tavcli.queue.jobs import Job
+from tavcli.queue.queue import Queue
+from tavcli.worker import consumer
+from tavcli.workspace.annotations import Marks, write_marks
+from tavcli.workspace.edits import RECIPE
+from tavcli.workspace.folder import Workspace
 
 CAPTION = "a man is skiing on the snow"
 ANIMALS = "cat", "dog", "fox", "robot", "panda", "owl", "bear", "hare", "swan", "mole"
@@ -106,7 +106,7 @@ def at_work(workspace: Workspace) -> Iterator[None]:
     """Somebody works at the first job that waits, says four times a second how far it is, and shows pictures of it."""
     ended = threading.Event()
     with ExitStack() as held:
-        desk = desks.sit(workspace, "cpu", held)
+        desk = consumer.sit(workspace, "cpu", held)
         job = desk.take()
         assert job is not None
         desk.begin(job)

@@ -29,7 +29,7 @@ from textual.app import App, ComposeResult
 from textual.geometry import Region
 from textual.strip import Strip
 
-from tavcli.footage import read_footage
+from tavcli.tui.playback.footage import read_footage
 from tavcli.tui.widgets.player import BOX, Player
 
 ASKED = 60

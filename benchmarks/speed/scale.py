@@ -28,10 +28,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 from many import at_work, make_library
 from player import busy
 
-from tavcli.queue import INDEX, Queue
-from tavcli.workspace import Workspace
+from tavcli.queue.queue import INDEX, Queue
+from tavcli.workspace.folder import Workspace
 
-TAV = "from tavcli.start import main; main()"
+TAV = "from tavcli.__main__ import main; main()"
 # The same, but it looks a hundred times as often.
 LOOKING = f"from tavcli.tui.screens import workspace\nworkspace._LOOK = 0.005\n{TAV}"
 TITLE = b"is dancing"

@@ -16,6 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tav.diffusion.schedule import NoiseSchedule
+
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import torch
@@ -25,13 +27,13 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).parent))
 from plain import guided, plain
 
-from tav import ddim
 from tav.bases import encode_frames
+from tav.diffusion import ddim
 from tav.events import SampleStep
+from tav.methods.sampling import sample
+from tav.methods.tuning import Tuning, gradients, learning, optimise, training_loss
 from tav.nets.inflate import VideoUNet, inflate
-from tav.sampling import sample
 from tav.settings import TuneSettings
-from tav.tuning import Tuning, gradients, learning, optimise, training_loss
 
 SHAPE = {"block_out_channels": (64, 128, 256, 256), "layers_per_block": 2, "cross_attention_dim": 768}
 GUIDANCE = 12.5
@@ -59,7 +61,7 @@ class Side:
         self.video = stirred(plain(unet(dtype)) if kind == "plain" else inflate(unet(dtype)))
         if kind == "tav":
             self.video.folding.kernels.choices = {}
-        self.schedule = ddim.NoiseSchedule.from_config({})
+        self.schedule = NoiseSchedule.from_config({})
         self.tuning = Tuning(self.video, TuneSettings(recompute="none"))
         generator = torch.Generator().manual_seed(2)
         self.latents, self.noise = (torch.randn(1, 4, frames, 32, 32, generator=generator) for _ in range(2))

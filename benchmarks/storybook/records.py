@@ -9,7 +9,7 @@ import tav
 from tav.atomic import write_text
 from tav.bases import Base
 from tav.bases.digest import base_digest
-from tav.device import DTYPES, choose_device, choose_precision
+from tav.compute.device import DTYPES, choose_device, choose_precision
 
 
 def say(text: str) -> None:

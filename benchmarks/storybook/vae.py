@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from records import say, write_record
 
 import tav
-from tav.bases.quiet import quiet
-from tav.metrics import psnr
+from tav.bases.library_logging import quiet
+from tav.metrics.fidelity import psnr
 from tav.storybook.train.fresh import drawn, fresh_scenes
 from tav.storybook.train.generating import coded
 from tav.storybook.train.labels import VOCABULARY

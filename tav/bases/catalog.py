@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tav.bases.embedded import EMBEDDED, embedded_folder
-from tav.bases.weights import STEMS, choose_download
+from tav.bases.weight_files import STEMS, choose_download
 from tav.errors import BaseModelError
 
 _WHAT_A_BASE_IS = (

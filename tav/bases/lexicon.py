@@ -9,8 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tav.bases.configs import read_json
-from tav.schema import Config, read_config
+from tav.model_config import Config, read_config, read_json
 
 FILE = "lexicon.json"
 # As a tokenizer of CLIP's kind reads text, but for what people write in one: "man's", "2025".

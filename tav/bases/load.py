@@ -18,11 +18,11 @@ from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from tav.bases.catalog import resolve
+from tav.bases.library_logging import quiet
 from tav.bases.parts import BaseParts, Part, inspect_base
-from tav.bases.quiet import quiet
-from tav.bases.tensors import read_weights
 from tav.bases.text import load_tokenizer
-from tav.ddim import NoiseSchedule
+from tav.bases.weight_reader import read_weights
+from tav.diffusion.schedule import NoiseSchedule
 from tav.errors import BaseModelError
 
 # How VAEs saved before diffusers 0.15 name the attention of their middle block.

@@ -8,12 +8,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from tav.bases.configs import read_json
+from tav.bases.compatibility import refuse_foreign
 from tav.bases.lexicon import Lexicon, read_lexicon
-from tav.bases.refusals import refuse_foreign
-from tav.bases.weights import Weights, find_weights
+from tav.bases.weight_files import Weights, find_weights
 from tav.errors import BaseModelError
-from tav.schema import (
+from tav.model_config import (
     Config,
     SchedulerConfig,
     TextConfig,
@@ -21,6 +20,7 @@ from tav.schema import (
     UNetConfig,
     VaeConfig,
     read_config,
+    read_json,
 )
 from tav.settings import BaseRecommendation, parse
 

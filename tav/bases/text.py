@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
+from tav.bases.library_logging import quiet
 from tav.bases.parts import BaseParts
-from tav.bases.quiet import quiet
 from tav.errors import BaseModelError
 
 if TYPE_CHECKING:

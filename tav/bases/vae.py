@@ -10,9 +10,9 @@ from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tav.compute.memory import out_of_memory
 from tav.errors import DeviceMemoryError, TavError
 from tav.events import VaeStep
-from tav.memory import out_of_memory
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,8 +13,8 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
+from tav.compute.memory import out_of_memory
 from tav.errors import BaseModelError, DeviceMemoryError
-from tav.memory import out_of_memory
 from tav.nets.attention import Folding, SparseCausalAttention, TemporalAttention, TextAttention, TunedLinear
 from tav.nets.norm import ClipGroupNorm
 from tav.settings import FrameAttention

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tav.device import settle
+from tav.compute.device import settle
 
 Kernel = Literal["fused", "classic"]
 

@@ -1,15 +1,15 @@
 """Clips in, videos out: everything that touches ffmpeg or picture files. Frames are uint8 `(f, h, w, 3)`, RGB."""
 
-from tav.video.choosing import FrameChoice, choose_frames
+from tav.video.audio import cut_sound, has_sound, in_step
 from tav.video.fitting import Fit, Rectangle, fit
-from tav.video.folders import frame_files
-from tav.video.looks import Looks, judge
-from tav.video.pictures import resized
+from tav.video.frame_folder import frame_files
+from tav.video.frame_selection import FrameChoice, choose_frames
+from tav.video.pillow_writers import resized
 from tav.video.probing import ClipInfo, probe
+from tav.video.quality import Looks, judge
 from tav.video.reading import Clip, read_clip
-from tav.video.recipes import check_recipe, read_recipe
+from tav.video.recipe_metadata import check_recipe, read_recipe
 from tav.video.sheet import contact_sheet, first_picture
-from tav.video.sound import cut_sound, has_sound, in_step
 from tav.video.writing import check_output, write_video
 
 __all__ = [

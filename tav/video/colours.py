@@ -1,6 +1,6 @@
 """From a frame as it is stored to RGB as it is seen: matrix, range, transparency, high dynamic range."""
 
-from tav.video.looking import Picture
+from tav.video.packets import Picture
 
 # bitexact: the same frames on every processor.
 SCALER = "flags=lanczos+accurate_rnd+full_chroma_int+bitexact"

@@ -5,9 +5,9 @@ from fractions import Fraction
 from pathlib import Path
 
 from tav.errors import VideoError
-from tav.video.child import finish, one_line
-from tav.video.folders import PICTURES_PER_SECOND, folder_size, frame_files
-from tav.video.looking import CUT_OFF, PLAIN, Look, Packets, Picture, look, parse_rows
+from tav.video.ffmpeg import finish, one_line
+from tav.video.frame_folder import PICTURES_PER_SECOND, folder_size, frame_files
+from tav.video.packets import CUT_OFF, PLAIN, Look, Packets, Picture, look, parse_rows
 
 # A clip of up to so many frames is decoded whole when it is probed: that is quick, and finds any damage at once.
 SHORT = 300

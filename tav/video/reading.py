@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from tav.errors import VideoError
 from tav.settings import ClipSettings
-from tav.video.child import one_line, reading_from
-from tav.video.choosing import choose_frames
 from tav.video.colours import scaled_rgb
+from tav.video.ffmpeg import one_line, reading_from
 from tav.video.fitting import Fit, Rectangle, fit
-from tav.video.folders import frame_files, read_frames
-from tav.video.looking import look
+from tav.video.frame_folder import frame_files, read_frames
+from tav.video.frame_selection import choose_frames
+from tav.video.packets import look
 from tav.video.probing import ClipInfo, probe, probe_whole
 from tav.video.spans import Span, shows_its_packets, span
 

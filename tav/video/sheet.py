@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
 from tav.atomic import replacing
 from tav.errors import VideoError
-from tav.video.child import one_line
+from tav.video.ffmpeg import one_line
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 

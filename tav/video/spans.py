@@ -7,8 +7,8 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from pathlib import Path
 
-from tav.video.child import finish
-from tav.video.looking import CUT_OFF, Packets, Picture, parse_rows
+from tav.video.ffmpeg import finish
+from tav.video.packets import CUT_OFF, Packets, Picture, parse_rows
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from tav.atomic import replacing
 from tav.errors import VideoError
-from tav.video.child import one_line
-from tav.video.encoding import write_gif, write_mp4, write_webm
-from tav.video.pictures import check_folder, replacing_folder, write_pictures, write_webp
-from tav.video.recipes import recipe_text
+from tav.video.ffmpeg import one_line
+from tav.video.ffmpeg_writers import write_gif, write_mp4, write_webm
+from tav.video.pillow_writers import check_folder, replacing_folder, write_pictures, write_webp
+from tav.video.recipe_metadata import recipe_text
 
 _FILES = {".mp4": write_mp4, ".webm": write_webm, ".gif": write_gif, ".webp": write_webp}
 

@@ -11,14 +11,17 @@ from tav.bases.digest import base_digest
 from tav.bases.lexicon import Lexicon
 from tav.bases.parts import inspect_base
 from tav.errors import SettingsError
-from tavcli import bases, conversion, exchange
-from tavcli.bases import HUB_CACHE, Entry, KnownBase, find_base, folder_size, free_name, known_bases
-from tavcli.commands.use import use
-from tavcli.console import Talk, size
-from tavcli.conversion import Conversion
-from tavcli.fingerprint import digest_cache
-from tavcli.options import Options
-from tavcli.recipes import plain
+from tavcli.commands.console import Talk
+from tavcli.commands.options import Options
+from tavcli.commands.switch_base import use
+from tavcli.config import bases
+from tavcli.config.bases import HUB_CACHE, Entry, KnownBase, find_base, folder_size, free_name, known_bases
+from tavcli.export import weights
+from tavcli.methods import convert_base
+from tavcli.methods.convert_base import Conversion
+from tavcli.text import plain
+from tavcli.units import size
+from tavcli.workspace.fingerprint import digest_cache
 
 app = typer.Typer(help="Text-to-image bases: list, add, fetch, choose.", no_args_is_help=True)
 
@@ -56,7 +59,7 @@ def add(
     """Give a folder a short name, or make a base of a checkpoint of one file, once."""
     talk = Talk(context.obj)
     if path.is_file():
-        _convert(context.obj, talk, conversion.plan(path, name, like), yes)
+        _convert(context.obj, talk, convert_base.plan(path, name, like), yes)
         return
     if like is not None:
         raise SettingsError("--like is for checkpoints of one file", "a folder has configs of its own")
@@ -77,7 +80,7 @@ def _convert(options: Options, talk: Talk, planned: Conversion, yes: bool) -> No
     if not options.dry_run:
         if not _agreed(yes, "convert", "make this folder?"):
             return
-        conversion.convert(planned)
+        convert_base.convert(planned)
         talk.say(_added(planned.name))
     facts = {"name": planned.name, "path": str(planned.folder), "size": planned.bytes, "like": planned.like_name}
     talk.result(facts, [] if options.dry_run else [planned.name])
@@ -178,10 +181,10 @@ def extract(
     """Take the text-to-image base out of an official pipeline, for `tav import`. Its queries are the tuned ones."""
     options: Options = context.obj
     talk = Talk(options)
-    parts, needed = exchange.base_in(pipeline, folder)
+    parts, needed = weights.base_in(pipeline, folder)
     talk.say(f"{folder}: about {size(needed)}")
     if not options.dry_run:
-        exchange.extract(parts, folder)
+        weights.extract(parts, folder)
     talk.result({"path": str(folder.resolve()), "size": needed}, [] if options.dry_run else [str(folder)])
 
 

@@ -13,17 +13,18 @@ import typer
 
 from tav.atomic import TEMPORARY, is_leftover
 from tav.errors import TavError
-from tavcli.console import Talk, size
-from tavcli.edits import all_edits
-from tavcli.fingerprint import digest
-from tavcli.given import source_of
-from tavcli.jobs import stamped
-from tavcli.locks import Busy, locked
-from tavcli.options import Options
-from tavcli.session import Session
-from tavcli.settings import Layer
-from tavcli.stages import STATE, TUNED, in_any_precision, read_inputs
-from tavcli.workspace import Workspace
+from tavcli.commands.console import Talk
+from tavcli.commands.options import Options
+from tavcli.config.files import Layer
+from tavcli.queue.jobs import stamped
+from tavcli.units import size
+from tavcli.workspace.edits import all_edits
+from tavcli.workspace.external import source_of
+from tavcli.workspace.fingerprint import digest
+from tavcli.workspace.folder import Workspace
+from tavcli.workspace.locks import Busy, locked
+from tavcli.workspace.session import Session
+from tavcli.workspace.stages import STATE, TUNED, in_any_precision, read_inputs
 
 
 @dataclass(frozen=True)

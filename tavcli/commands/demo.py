@@ -13,10 +13,11 @@ import typer
 from tav.bases.embedded import EMBEDDED
 from tav.errors import SettingsError
 from tav.settings import ClipSettings
-from tavcli.console import Talk, clock, short
-from tavcli.data import templates
-from tavcli.options import Options, globals_first
-from tavcli.workspace import SETTINGS
+from tavcli.commands.console import Talk, short
+from tavcli.commands.options import Options, globals_first
+from tavcli.config.templates import templates
+from tavcli.units import clock
+from tavcli.workspace.folder import SETTINGS
 
 CAPTION = "a man is skiing on the snow"
 PROMPTS = [

@@ -8,10 +8,10 @@ import typer
 
 import tav
 from tav.errors import SettingsError, TavError
-from tavcli.console import Talk
-from tavcli.data import templates
-from tavcli.home import cache_folder, config_folder
-from tavcli.options import Options
+from tavcli.commands.console import Talk
+from tavcli.commands.options import Options
+from tavcli.config.home import cache_folder, config_folder
+from tavcli.config.templates import templates
 
 
 def doctor(context: typer.Context) -> None:
@@ -43,9 +43,9 @@ def _libraries(_: Options) -> dict[str, Any]:
 def _device(options: Options) -> dict[str, Any]:
     import torch
 
-    from tav.device import choose_device, choose_precision
+    from tav.compute.device import choose_device, choose_precision
     from tav.settings import parse
-    from tavcli.settings import DeviceSettings
+    from tavcli.config.settings import DeviceSettings
 
     wanted = parse(DeviceSettings, options.flags(), "command line")
     device = choose_device(wanted.device)
@@ -74,7 +74,7 @@ def _bases(_: Options) -> dict[str, Any]:
 
 def _workspace(options: Options) -> dict[str, Any]:
     """The workspace here, if there is one, with its settings and base checked."""
-    from tavcli.session import Session
+    from tavcli.workspace.session import Session
 
     try:
         workspace = options.workspace()

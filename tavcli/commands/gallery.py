@@ -6,9 +6,10 @@ from typing import Annotated
 import typer
 
 from tav.errors import SettingsError
-from tavcli.console import Talk, short, size
-from tavcli.gallery import finished, write
-from tavcli.options import Options
+from tavcli.commands.console import Talk, short
+from tavcli.commands.options import Options
+from tavcli.export.gallery import finished, write
+from tavcli.units import size
 
 # More than people like to send, or a browser to hold.
 _LARGE = 50_000_000

@@ -9,13 +9,14 @@ import typer
 from tav.bases.embedded import EMBEDDED
 from tav.errors import SettingsError
 from tav.settings import ClipSettings, parse
-from tavcli.bases import find_base, written_name
-from tavcli.commands.taken import draw, in_words, warnings
-from tavcli.commands.texts import warn_of_cut_text, warn_of_unknown_words
-from tavcli.console import Talk, short
-from tavcli.options import Options
-from tavcli.settings import Layer, in_force, merge, preset_layer, without_none
-from tavcli.workspace import SHEET, create, refuse_taken
+from tavcli.commands.clip_report import draw, in_words, warnings
+from tavcli.commands.console import Talk, short
+from tavcli.commands.options import Options
+from tavcli.commands.prompt_checks import warn_of_cut_text, warn_of_unknown_words
+from tavcli.config.bases import find_base, written_name
+from tavcli.config.files import Layer
+from tavcli.config.settings import in_force, merge, preset_layer, without_none
+from tavcli.workspace.folder import SHEET, create, refuse_taken
 
 LONGEST_NAME = 60  # characters: up to 240 bytes, and tav's own names put a few more to it
 
@@ -103,7 +104,7 @@ def _take(clip: Path, values: dict[str, Any], preset: str | None, flags: Layer) 
 
 
 def _base(given: str | None) -> str:
-    from tavcli.user import default_base
+    from tavcli.config.user import default_base
 
     return written_name(given or default_base())
 

@@ -10,16 +10,17 @@ import typer
 
 from tav.atomic import read_text
 from tav.errors import SettingsError
-from tavcli import estimates, grids, presence, requests
-from tavcli.commands.texts import refuse_odd_texts, warn_of_unknown_words
-from tavcli.console import Talk
-from tavcli.jobs import Kind, Request
-from tavcli.options import Options
-from tavcli.orders import Order, made_into_requests, session_for
-from tavcli.quantities import clock
-from tavcli.queue import Queue, Row
-from tavcli.recipes import plain
-from tavcli.session import Session
+from tavcli.commands.console import Talk
+from tavcli.commands.options import Options
+from tavcli.commands.prompt_checks import refuse_odd_texts, warn_of_unknown_words
+from tavcli.queue import batch, estimates, grid
+from tavcli.queue.batch import Order, made_into_requests, session_for
+from tavcli.queue.jobs import Kind, Request
+from tavcli.queue.queue import Queue, Row
+from tavcli.queue.workers import living_workers
+from tavcli.text import plain
+from tavcli.units import clock
+from tavcli.workspace.session import Session
 
 app = typer.Typer(help="Jobs that wait for a worker: add, list, pause, move, retry.", no_args_is_help=True)
 
@@ -86,7 +87,7 @@ def invert(context: typer.Context) -> None:
 
 def _add_stage(options: Options, kind: Kind) -> None:
     session = Session(options.workspace(), options.flags())
-    _add(options, Talk(options), session, [requests.stage(session, kind)], ask=False)
+    _add(options, Talk(options), session, [batch.stage_request(session, kind)], ask=False)
 
 
 def _add(options: Options, talk: Talk, session: Session, wanted: list[Request], ask: bool) -> None:
@@ -104,14 +105,14 @@ def _add(options: Options, talk: Talk, session: Session, wanted: list[Request], 
     added, twins = queue.add(wanted)
     for row in twins:
         talk.say(f"job {row.name} is this very one already ({row.state})")
-    if added and not presence.workers(session.workspace):
+    if added and not living_workers(session.workspace):
         talk.say("`tav work` does what is queued, `tav ui` too")
     talk.result([_data(row) for row in added], [f"{row.name}\t{plain(row.summary.title)}" for row in added])
 
 
 def _forecast(session: Session, wanted: list[Request]) -> tuple[float, list[Request]]:
     """Seconds of what has to be made first, and the requests with their own: as measured here, else counted."""
-    from tavcli.forecasts import Forecaster
+    from tavcli.methods.forecast import Forecaster
 
     forecaster, steps, settings = Forecaster(session), session.settings.invert.steps, session.settings
     tuning = session.tuned.state != "fresh" and "tune" in session.tuned.inputs
@@ -141,7 +142,7 @@ def list_jobs(
     options: Options = context.obj
     talk = Talk(options)
     queue = Queue(options.workspace())
-    rows, workers = queue.rows(), presence.workers(queue.workspace)
+    rows, workers = queue.rows(), living_workers(queue.workspace)
     times = {one.row.id: one for one in estimates.waiting(rows, workers, time.time())}
     shown = [row for row in rows if every or row.state != "done"]
     if not options.json:
@@ -212,7 +213,7 @@ def move(
     """Change the order: put jobs at another place among those that wait."""
     options: Options = context.obj
     places = {"first": 1, "last": -1}
-    place = places[to] if to in places else grids.whole_numbers(to, "--to")[0]
+    place = places[to] if to in places else grid.whole_numbers(to, "--to")[0]
     if place == 0:
         raise SettingsError("--to 0: places are counted from 1", "1 is next, `last` the end of the queue")
     _changed(options, Queue(options.workspace()).move(names, place), "moved")

@@ -9,17 +9,18 @@ import typer
 
 from tav.errors import BaseModelError, SettingsError, TavError
 from tav.settings import BaseRecommendation
-from tavcli import given
-from tavcli.console import Talk, short
-from tavcli.edits import RECIPE, Edit, all_edits, find_edit
-from tavcli.jobs import JOB
-from tavcli.options import Options
-from tavcli.queue import Queue
-from tavcli.recipes import as_toml, checked, command, plain
-from tavcli.session import Session
-from tavcli.settings import WorkspaceSettings, in_force, read_json
-from tavcli.stages import GIVEN, Stage
-from tavcli.workspace import Workspace
+from tavcli.commands.console import Talk, short
+from tavcli.commands.options import Options
+from tavcli.config.files import read_json
+from tavcli.config.settings import WorkspaceSettings, in_force
+from tavcli.queue.queue import Queue
+from tavcli.text import plain
+from tavcli.workspace import external
+from tavcli.workspace.edits import JOB, RECIPE, Edit, all_edits, find_edit
+from tavcli.workspace.folder import Workspace
+from tavcli.workspace.recipes import as_toml, checked, command
+from tavcli.workspace.session import Session
+from tavcli.workspace.stages import GIVEN, Stage
 
 _EDIT = re.compile(r"[0-9]+(-[a-z0-9-]*)?")
 _NEXT = {
@@ -79,7 +80,7 @@ def _is_file(name: str) -> bool:
 def _show_file(path: Path, talk: Talk) -> None:
     """Needs no workspace, and runs nothing: anyone can write a recipe."""
     from tav.video import read_recipe
-    from tav.video.child import one_line
+    from tav.video.ffmpeg import one_line
 
     where = one_line(path)
     recipe = read_recipe(path)
@@ -143,8 +144,8 @@ def _what_is_there(workspace: Workspace, options: Options) -> tuple[WorkspaceSet
 
 
 def _why(stage: Stage) -> dict[str, str]:
-    if way := given.way(stage):
-        there = given.in_words(way, given.carried_from(stage))
+    if way := external.way(stage):
+        there = external.in_words(way, external.carried_from(stage))
         words = there if stage.state == "fresh" else f"what was {GIVEN[way]} is not there"
         return {"why": f", {plain(words)}"}
     why = stage.why_stale() if stage.state == "stale" else ""
@@ -157,7 +158,7 @@ def _row(edit: Edit, state: str) -> dict[str, Any]:
     if recipe["inversion"] and recipe["vary"]:
         start = f"varied {recipe['vary']:g}, seed {recipe['seed']}"
     if "carried" in recipe.get("tuned", {}):
-        start += f", {given.in_words('carried', recipe['tuned'].get('from'))}"
+        start += f", {external.in_words('carried', recipe['tuned'].get('from'))}"
     shown = {name: recipe[name] for name in ("prompt", "guidance_scale", "steps")}
     return {"number": edit.number, "state": state, **shown, "start": start, "video": edit.video}
 

@@ -7,14 +7,14 @@ from typing import Annotated
 import typer
 
 from tav.errors import SettingsError, TavError
-from tavcli.cluster import Cluster
-from tavcli.console import Talk
-from tavcli.jobs import Ended
-from tavcli.options import Options
-from tavcli.queue import Queue
-from tavcli.recipes import plain
-from tavcli.worker import Worker
-from tavcli.workspace import Workspace, below
+from tavcli.commands.console import Talk
+from tavcli.commands.options import Options
+from tavcli.queue.events import Ended
+from tavcli.queue.queue import Queue
+from tavcli.text import plain
+from tavcli.worker.local import Worker
+from tavcli.worker.ray_cluster import Cluster
+from tavcli.workspace.folder import Workspace, below
 
 
 def work(

@@ -11,16 +11,16 @@ from textual.screen import Screen
 from textual.worker import WorkerFailed
 
 from tav.errors import TavError
-from tavcli.recipes import plain
-from tavcli.tui import look
-from tavcli.tui.aside import aside
-from tavcli.tui.crew import Crew
-from tavcli.tui.palette import Palette, commands
+from tavcli.text import plain
+from tavcli.tui import theme
+from tavcli.tui.command_palette import Palette, commands
+from tavcli.tui.processes.workers import Crew
 from tavcli.tui.screens.help import Help
-from tavcli.tui.screens.leaving import STOPS, Leaving
 from tavcli.tui.screens.library import Library
+from tavcli.tui.screens.quit import STOPS, Leaving
 from tavcli.tui.screens.workspace import WorkspaceScreen
-from tavcli.workspace import Workspace
+from tavcli.tui.threads import aside
+from tavcli.workspace.folder import Workspace
 
 _LEAVE = "Leave; renders go on or stop, as you answer"
 _QUITTING = "quitting"
@@ -36,7 +36,7 @@ class TavApp(App[None]):
     """
 
     TITLE = "tav"
-    CSS = look.CSS
+    CSS = theme.CSS
     COMMANDS = {Palette}
     BINDINGS = [
         # The palette lists what the footer has no room for.
@@ -52,8 +52,8 @@ class TavApp(App[None]):
         self.failure: BaseException | None = None
         self.stopped = False
         self.crew = Crew(flags)
-        self.register_theme(look.THEME)
-        self.theme = look.THEME.name
+        self.register_theme(theme.THEME)
+        self.theme = theme.THEME.name
 
     def get_default_screen(self) -> Screen[None]:
         return Library(self.root, behind=self.workspace is not None)

@@ -10,8 +10,8 @@ import sys
 from collections.abc import Callable
 
 from tav.errors import SettingsError
-from tavcli.data import templates
-from tavcli.options import Options
+from tavcli.commands.options import Options
+from tavcli.config.templates import templates
 
 try:
     from aiohttp import web
@@ -42,8 +42,8 @@ def command(options: Options) -> str:
         "-P",
         "-W",
         "ignore:coroutine:RuntimeWarning",
-        "-c",
-        "from tavcli.start import main; main()",
+        "-m",
+        "tavcli",
     ]
     return shlex.join([*start, *flags, "ui"])
 

@@ -15,7 +15,7 @@ import imageio_ffmpeg
 import numpy as np
 from PIL import Image
 
-from tav.metrics import psnr
+from tav.metrics.fidelity import psnr
 from tav.settings import ClipSettings
 from tav.video import Clip, probe, read_clip
 

@@ -10,7 +10,7 @@ from diffusers import UNet2DConditionModel
 
 from tav import forecast
 from tav.bases.parts import BaseParts, inspect_base
-from tav.counting import count
+from tav.compute.flops import count
 from tav.forecast import Shape, Work, calibrate, cost, tuned_values, weights
 from tav.nets.inflate import inflate
 from tav.nets.kernels import Kernels

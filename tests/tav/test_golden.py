@@ -14,13 +14,13 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
-from tav import ddim
 from tav.bases import Base, decode_latents, encode_frames, encode_text
-from tav.inversion import invert
+from tav.diffusion.schedule import NoiseSchedule, add_noise, training_target
+from tav.methods.inversion import invert
+from tav.methods.sampling import sample, start_latents
+from tav.methods.tuning import Tuning, gradients, learning, optimise, training_loss
 from tav.nets.inflate import VideoUNet
-from tav.sampling import sample, start_latents
 from tav.settings import SampleSettings, TuneSettings
-from tav.tuning import Tuning, gradients, learning, optimise, training_loss
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -213,10 +213,10 @@ def trained(network: Callable[[str, str], VideoUNet], base: Callable[[str], Base
     return train
 
 
-def run_recorded_steps(tuning: Tuning, schedule: ddim.NoiseSchedule, g3: dict[str, Tensor]) -> Trained:
+def run_recorded_steps(tuning: Tuning, schedule: NoiseSchedule, g3: dict[str, Tensor]) -> Trained:
     video, steps = tuning.video, [(noise, int(t)) for noise, t in zip(g3["noise"], g3["timesteps"], strict=True)]
     with torch.no_grad():
-        prediction = video(ddim.add_noise(schedule, g3["latents"], *steps[0]), steps[0][1], g3["ehs"])
+        prediction = video(add_noise(schedule, g3["latents"], *steps[0]), steps[0][1], g3["ehs"])
     with learning(tuning):
         losses, norms = [], []
         for noise, t in steps:
@@ -282,14 +282,14 @@ def test_first_prediction(name: str, file: str, key: str, trained: Callable[[str
 def test_first_noisy_latents_and_target(name: str, base: Callable[[str], Base]) -> None:
     g3, schedule = recorded(name, "g3_train"), base(name).schedule
     given = (schedule, g3["latents"], g3["noise"][0], int(g3["timesteps"][0]))
-    assert torch.equal(ddim.add_noise(*given), g3["noisy_step1"])
-    assert torch.equal(ddim.training_target(*given), g3["target_step1"])
+    assert torch.equal(add_noise(*given), g3["noisy_step1"])
+    assert torch.equal(training_target(*given), g3["target_step1"])
 
 
 # g4: inversion
 
 
-def official(schedule: ddim.NoiseSchedule) -> ddim.NoiseSchedule:
+def official(schedule: NoiseSchedule) -> NoiseSchedule:
     """The official inversion reads every prediction as noise, also that of a v-prediction base."""
     return dataclasses.replace(schedule, prediction_type="epsilon")
 
@@ -356,7 +356,7 @@ def test_official_main(base: Callable[[str], Base], make_video: Callable[..., Vi
     with learning(tuning):
         for latents, noise, t, prediction in zip(g6["latents"], g6["noise"], g6["t"].tolist(), g6["pred"], strict=True):
             with torch.no_grad():
-                ours = video(ddim.add_noise(schedule, latents[None], noise[None], t), t, g6["ehs"])
+                ours = video(add_noise(schedule, latents[None], noise[None], t), t, g6["ehs"])
             assert_close(ours, prediction[None], name, "g3 pred_step1")
             gradients(tuning, training_loss(video, schedule, latents[None], noise[None], t, g6["ehs"]))
             optimise(tuning)

@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 
 from tav.video import write_video
-from tavcli.app import run
-from tavcli.workspace import Workspace
+from tavcli.commands.app import run
+from tavcli.workspace.folder import Workspace
 
 hypothesis.settings.register_profile("tav", deadline=None, derandomize=True, database=None)
 hypothesis.settings.load_profile("tav")
@@ -91,7 +91,7 @@ def done(tav: Callable[..., Said]) -> Callable[..., Said]:
 @pytest.fixture(scope="session")
 def tav_command() -> list[str]:
     """What starts tav as a process of its own."""
-    return [sys.executable, "-c", "from tavcli.app import main; main()"]
+    return [sys.executable, "-P", "-m", "tavcli"]
 
 
 @pytest.fixture(scope="session")

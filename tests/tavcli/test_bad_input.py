@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
-from tav.checkpoint import read_tensors, save_tensors
-from tavcli.workspace import Workspace
+from tav.tensor_files import read_tensors, save_tensors
+from tavcli.workspace.folder import Workspace
 
 Call = Callable[..., Any]
 Break = Callable[[Path], object]

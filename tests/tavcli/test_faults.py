@@ -16,7 +16,7 @@ import pytest
 
 from tav.errors import VideoError
 from tav.video import write_video
-from tavcli.workspace import Workspace
+from tavcli.workspace.folder import Workspace
 
 Call = Callable[..., Any]
 PAGE = 4096
@@ -379,7 +379,7 @@ signal.signal = told
 
 def test_ctrl_c_while_the_program_is_being_loaded() -> None:
     """From its first line on: nothing is told but that it stopped."""
-    script = f"{TELLS_WHEN_IT_LISTENS}\nfrom tavcli.start import main; main()"
+    script = f"{TELLS_WHEN_IT_LISTENS}\nfrom tavcli.__main__ import main; main()"
     for delay in (0, 0.02, 0.05, 0.1, 0.2):
         child = subprocess.Popen(
             [sys.executable, "-c", script, "--help"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from tav.formats import FORMAT
 from tav.video import read_recipe
-from tavcli.workspace import Workspace
+from tavcli.workspace.folder import Workspace
 
 Call = Callable[..., Any]
 

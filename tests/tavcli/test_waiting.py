@@ -16,16 +16,16 @@ from typing import Any
 import pytest
 from waiting import told, wait_for
 
-from tavcli.locks import locked
-from tavcli.session import Session
-from tavcli.workspace import Workspace
+from tavcli.workspace.folder import Workspace
+from tavcli.workspace.locks import locked
+from tavcli.workspace.session import Session
 
 Call = Callable[..., Any]
 HOLD = """
 import sys
 from pathlib import Path
-from tavcli.locks import locked
-from tavcli.workspace import Workspace
+from tavcli.workspace.locks import locked
+from tavcli.workspace.folder import Workspace
 with locked(Workspace(Path(sys.argv[1])), sys.argv[2]):
     print("held", flush=True)
     sys.stdin.read()

@@ -10,7 +10,7 @@ from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from tav.ddim import NoiseSchedule
+from tav.diffusion.schedule import NoiseSchedule
 from tav.storybook.train.latents import Encoded
 from tav.storybook.train.loop import Past, Plan, Progress, optimise
 from tav.storybook.train.vae import CHANNELS

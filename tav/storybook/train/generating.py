@@ -9,8 +9,8 @@ from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tav import ddim
 from tav.bases import Base, decode_latents, encode_frames, encode_text, to_uint8
+from tav.diffusion import ddim
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from tav.atomic import replacing
-from tav.device import autocast
+from tav.compute.device import autocast
 from tav.storybook.train.pictures import CHUNK, Pictures, chunk_scenes
 from tav.storybook.train.pixels import as_input
 from tav.storybook.train.workers import Worker

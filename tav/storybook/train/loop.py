@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from tav.atomic import replacing
-from tav.device import autocast
+from tav.compute.device import autocast
 from tav.storybook.train.muon import Muon, matrices
 from tav.storybook.train.workers import Worker
 

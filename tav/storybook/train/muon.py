@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tav.device import training_dtype
+from tav.compute.device import training_dtype
 from tav.storybook.train.workers import Worker
 
 _QUINTIC = (3.4445, -4.7750, 2.0315)

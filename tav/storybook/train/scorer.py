@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 
 from tav.atomic import write_text
-from tav.bases.quiet import quiet
+from tav.bases.library_logging import quiet
 from tav.storybook.train.augment import worn
 from tav.storybook.train.base import describe, past_of
 from tav.storybook.train.labels import UNKNOWN, VOCABULARY, numbers

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tav.device import autocast
+from tav.compute.device import autocast
 from tav.storybook.train.augment import worn
 from tav.storybook.train.labels import UNKNOWN, centres, numbers, shown
 from tav.storybook.train.pixels import as_input

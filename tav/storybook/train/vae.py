@@ -9,7 +9,7 @@ from diffusers import AutoencoderKL
 from PIL import Image
 from torch import Tensor, nn
 
-from tav.device import autocast
+from tav.compute.device import autocast
 from tav.storybook.train.loop import Past, Plan, Progress, optimise
 from tav.storybook.train.pictures import Pictures
 from tav.storybook.train.pixels import as_input, as_pictures

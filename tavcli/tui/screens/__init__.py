@@ -1,0 +1,1 @@
+"""What fills the terminal, and the dialogs on top of it."""

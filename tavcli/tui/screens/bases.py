@@ -15,16 +15,16 @@ from textual.widget import Widget
 from textual.widgets import Button, DataTable, Static
 
 from tav.errors import SettingsError
-from tavcli.bases import KnownBase, known_bases
-from tavcli.quantities import clock, size
-from tavcli.recipes import plain
-from tavcli.tui.aside import aside
-from tavcli.tui.asking import ask_tav
-from tavcli.tui.look import place
+from tavcli.config.bases import KnownBase, known_bases
+from tavcli.text import plain
+from tavcli.tui.processes.query import ask_tav
 from tavcli.tui.screens.confirm import ask
-from tavcli.tui.screens.line import Line
-from tavcli.tui.screens.screen import TavScreen
-from tavcli.workspace import Workspace
+from tavcli.tui.screens.tav_screen import TavScreen
+from tavcli.tui.screens.text_input import Line
+from tavcli.tui.theme import place
+from tavcli.tui.threads import aside
+from tavcli.units import clock, size
+from tavcli.workspace.folder import Workspace
 
 if TYPE_CHECKING:
     from tavcli.tui.app import TavApp

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Sequence
 from textual.binding import Binding
 from textual.widget import Widget
 
-from tavcli.tui import playback
-from tavcli.tui.clock import Clock
-from tavcli.tui.screens.screen import TavScreen
+from tavcli.tui.playback import controls
+from tavcli.tui.playback.clock import Clock
+from tavcli.tui.screens.tav_screen import TavScreen
 from tavcli.tui.widgets.pane import Item, Pane
 from tavcli.tui.widgets.panes import Panes
 from tavcli.tui.widgets.player import TICK
@@ -21,7 +21,7 @@ def _number(place: int) -> Binding:
     return Binding(str(place), f"number({place})", f"Number {place}", show=False, tooltip=tooltip)
 
 
-class Compare(playback.Playback, TavScreen):
+class Compare(controls.Playback, TavScreen):
     """Up to four videos, the first of which is the source, that show the same moment.
 
     They go round in the time that the longest edit takes; frames are counted as that edit's.
@@ -33,7 +33,7 @@ class Compare(playback.Playback, TavScreen):
     another to swap the two. Click or drag on the bar to go to a frame."""
     AUTO_FOCUS = "Pane"
     BINDINGS = [
-        *playback.BINDINGS,
+        *controls.BINDINGS,
         Binding("enter,f", "alone", "Alone", tooltip="Show the chosen video alone, or all again"),
         Binding("s", "swap", "Swap", tooltip="Swap the chosen video with the next one"),
         Binding("o", "source", "Source", tooltip="Hide or show the source; in the place of a video that is alone"),

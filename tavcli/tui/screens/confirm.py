@@ -10,7 +10,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Button, Static
 
-from tavcli.recipes import plain
+from tavcli.text import plain
 
 
 async def ask(app: App[Any], question: str, detail: str = "", *, yes: str = "Yes", no: str = "No") -> bool:

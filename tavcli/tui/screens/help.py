@@ -11,7 +11,7 @@ from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Static
 
-from tavcli.tui.palette import Command
+from tavcli.tui.command_palette import Command
 
 # Cells of a line, beside the scrollbar.
 _WIDE = 66

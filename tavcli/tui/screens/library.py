@@ -10,17 +10,17 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Input, OptionList, Static
 
-from tavcli.tui.aside import aside
-from tavcli.tui.look import place
-from tavcli.tui.pictures import picture_of
-from tavcli.tui.screens.note import Note
-from tavcli.tui.screens.screen import TavScreen
+from tavcli.tui.data.library import Entry, judged, read, workspaces
+from tavcli.tui.data.thumbnails import picture_of
+from tavcli.tui.screens.message import Note
+from tavcli.tui.screens.tav_screen import TavScreen
 from tavcli.tui.screens.workspace import WorkspaceScreen
-from tavcli.tui.shelf import Entry, judged, read, workspaces
+from tavcli.tui.theme import place
+from tavcli.tui.threads import aside
 from tavcli.tui.widgets.details import Details
 from tavcli.tui.widgets.filter import Filter
-from tavcli.tui.widgets.shelf import Shelf
-from tavcli.workspace import Workspace
+from tavcli.tui.widgets.workspace_list import Shelf
+from tavcli.workspace.folder import Workspace
 
 _NEW = Content.from_markup("""A workspace is the folder of one clip. In a terminal:
 

@@ -11,16 +11,16 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Checkbox, Input, Label, Select, Static, TextArea
 
 from tav.errors import SettingsError, TavError
-from tavcli.bases import known_bases
-from tavcli.data import presets
-from tavcli.jobs import Request
-from tavcli.orders import Order
-from tavcli.quantities import clock
-from tavcli.queue import Queue
-from tavcli.recipes import plain
-from tavcli.tui.aside import aside
-from tavcli.tui.reckoning import Reckoner, requests_of
-from tavcli.workspace import Workspace
+from tavcli.config.bases import known_bases
+from tavcli.config.templates import presets
+from tavcli.queue.batch import Order
+from tavcli.queue.jobs import Request
+from tavcli.queue.queue import Queue
+from tavcli.text import plain
+from tavcli.tui.data.estimate import Reckoner, requests_of
+from tavcli.tui.threads import aside
+from tavcli.units import clock
+from tavcli.workspace.folder import Workspace
 
 if TYPE_CHECKING:
     from tavcli.tui.app import TavApp

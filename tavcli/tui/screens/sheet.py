@@ -7,8 +7,8 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
-from tavcli.tui import stills
-from tavcli.tui.screens.screen import TavScreen
+from tavcli.tui import graphics
+from tavcli.tui.screens.tav_screen import TavScreen
 from tavcli.tui.widgets.player import Player
 
 
@@ -32,8 +32,8 @@ class Sheet(TavScreen):
         self.path, self.sub_title = path, title
 
     def body(self) -> Iterable[Widget]:
-        if stills.sharp:
-            yield stills.sharp(self.path, classes="sheet")
+        if graphics.sharp:
+            yield graphics.sharp(self.path, classes="sheet")
         else:
             player = Player(classes="sheet")
             player.open(self.path)

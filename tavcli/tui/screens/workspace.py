@@ -14,29 +14,28 @@ from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from tav.errors import TavError
-from tavcli import presence
-from tavcli.edits import Edit
-from tavcli.footage import Frame
-from tavcli.jobs import OPEN
-from tavcli.overview import overview
-from tavcli.presence import Status
-from tavcli.quantities import clock
-from tavcli.queue import Row
-from tavcli.recipes import plain
-from tavcli.tui import crew
-from tavcli.tui.aside import aside
-from tavcli.tui.look import state
-from tavcli.tui.ordering import in_order, words_of
-from tavcli.tui.pictures import picture_of
-from tavcli.tui.screens.commands import JobCommands, clip_of
-from tavcli.tui.watching import Sight, Watcher
-from tavcli.tui.widgets import cards
+from tavcli.methods.status import overview
+from tavcli.queue.jobs import OPEN
+from tavcli.queue.queue import Row
+from tavcli.queue.workers import Status, queue_folder
+from tavcli.text import plain
+from tavcli.tui.data.snapshot import Sight, Watcher
+from tavcli.tui.data.sorting import in_order, words_of
+from tavcli.tui.data.thumbnails import picture_of
+from tavcli.tui.playback.footage import Frame
+from tavcli.tui.processes import workers
+from tavcli.tui.screens.job_commands import JobCommands, clip_of
+from tavcli.tui.theme import state
+from tavcli.tui.threads import aside
+from tavcli.tui.widgets import job_card
 from tavcli.tui.widgets.filter import Filter, matches
-from tavcli.tui.widgets.jobs import JobList
+from tavcli.tui.widgets.job_list import JobList
 from tavcli.tui.widgets.player import Player
 from tavcli.tui.widgets.progress import Progress
 from tavcli.tui.widgets.thumbnail import half_cells
-from tavcli.workspace import Workspace
+from tavcli.units import clock
+from tavcli.workspace.edits import Edit
+from tavcli.workspace.folder import Workspace
 
 if TYPE_CHECKING:
     from tavcli.tui.app import TavApp
@@ -164,7 +163,7 @@ class WorkspaceScreen(JobCommands):
         self.problem = ""
         waits = any(row.state == "queued" for row in self.sight.rows) and not self.sight.paused
         if waits and not self.app.crew.ensure(self.workspace, _done(self.sight)):
-            log = presence.folder(self.workspace) / crew.LOG
+            log = queue_folder(self.workspace) / workers.LOG
             self.problem = f"the worker ends without doing its job; see {log}; w tries again"
 
     def show_rows(self) -> None:
@@ -213,7 +212,7 @@ class WorkspaceScreen(JobCommands):
         if self._preview:
             frames = self._preview[1]
             picture = Image.fromarray(frames[next(self._turns) % len(frames)])
-            self.jobs.put_picture(working.job, half_cells(picture, cards.PICTURE, cards.HIGH))
+            self.jobs.put_picture(working.job, half_cells(picture, job_card.PICTURE, job_card.HIGH))
 
     @on(JobList.Seen)
     def _fetch_pictures(self, event: JobList.Seen) -> None:
@@ -262,7 +261,7 @@ The first one tunes the base to this clip before, and inverts it; that is kept."
 def _picture(edit: Edit) -> list[Content] | None:
     """For its card; a sheet is read without starting a process."""
     picture = picture_of(edit.sheet) or picture_of(edit.video)
-    return None if picture is None else half_cells(picture, cards.PICTURE, cards.HIGH)
+    return None if picture is None else half_cells(picture, job_card.PICTURE, job_card.HIGH)
 
 
 def _done(sight: Sight) -> int:
@@ -282,7 +281,7 @@ def _about(row: Row) -> Content:
     if known.error:
         hint = Content.styled(plain(known.hint), "$foreground-muted")
         return Content("\n").join([title, state("failed", plain(known.error)), hint])
-    return Content("\n").join([title, Content.styled(cards.settings(known), "$foreground-muted")])
+    return Content("\n").join([title, Content.styled(job_card.settings(known), "$foreground-muted")])
 
 
 def _instead_of_video(row: Row | None) -> str:

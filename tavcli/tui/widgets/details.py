@@ -7,11 +7,11 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
-from tavcli.recipes import plain
-from tavcli.tui.look import place, state
-from tavcli.tui.shelf import Entry
-from tavcli.tui.widgets.shelf import edits, stages
+from tavcli.text import plain
+from tavcli.tui.data.library import Entry
+from tavcli.tui.theme import place, state
 from tavcli.tui.widgets.thumbnail import Thumbnail
+from tavcli.tui.widgets.workspace_list import edits, stages
 
 
 class Details(VerticalScroll, can_focus=False):

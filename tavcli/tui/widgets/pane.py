@@ -10,9 +10,9 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Static
 
-from tav.video.child import one_line
-from tavcli.footage import Size
-from tavcli.tui.clock import Clock
+from tav.video.ffmpeg import one_line
+from tavcli.tui.playback.clock import Clock
+from tavcli.tui.playback.footage import Size
 from tavcli.tui.widgets.player import Player
 
 

@@ -7,8 +7,8 @@ from typing import cast
 from textual.containers import Grid
 from textual.geometry import Size
 
-from tavcli.footage import fitted
-from tavcli.tui.clock import Clock
+from tavcli.tui.playback.clock import Clock
+from tavcli.tui.playback.footage import fitted
 from tavcli.tui.widgets.pane import Item, Pane
 
 # Of a picture that is not there yet.

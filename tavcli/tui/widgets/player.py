@@ -12,11 +12,11 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from tav.errors import TavError
-from tav.video.child import one_line
-from tavcli.footage import Footage, Frame, at_rate, read_footage, read_still
-from tavcli.tui.aside import aside
-from tavcli.tui.clock import Clock, frame_at
-from tavcli.tui.widgets.cells import canvas, coloured, plain
+from tav.video.ffmpeg import one_line
+from tavcli.tui.playback.cells import canvas, coloured, plain
+from tavcli.tui.playback.clock import Clock, frame_at
+from tavcli.tui.playback.footage import Footage, Frame, at_rate, read_footage, read_still
+from tavcli.tui.threads import aside
 
 # Of a larger video, so many pixels are read: a terminal of 256 x 80 shows them all, a larger one enlarges them.
 BOX = 256, 160

@@ -5,10 +5,10 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Sparkline, Static
 
-from tavcli.quantities import clock
-from tavcli.recipes import plain
-from tavcli.tui.look import state
-from tavcli.tui.watching import Sight
+from tavcli.text import plain
+from tavcli.tui.data.snapshot import Sight
+from tavcli.tui.theme import state
+from tavcli.units import clock
 
 _BAR = 24
 # So many of the last losses are averaged for a number.

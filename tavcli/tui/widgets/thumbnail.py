@@ -11,8 +11,8 @@ from textual.reactive import reactive
 from textual.style import Style
 from textual.widget import Widget
 
-from tavcli.tui.aside import aside
-from tavcli.tui.pictures import picture_of
+from tavcli.tui.data.thumbnails import picture_of
+from tavcli.tui.threads import aside
 
 Pixel = tuple[int, int, int]
 

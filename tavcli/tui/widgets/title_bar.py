@@ -8,7 +8,7 @@ from textual.events import Click
 from textual.screen import Screen
 from textual.widgets import Static
 
-from tavcli.recipes import plain
+from tavcli.text import plain
 
 
 class TitleBar(Horizontal):

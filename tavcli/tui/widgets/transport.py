@@ -7,7 +7,7 @@ from textual import events
 from textual.content import Content
 from textual.widget import Widget
 
-from tavcli.tui.clock import SPEEDS, Clock, frame_at
+from tavcli.tui.playback.clock import SPEEDS, Clock, frame_at
 
 # Narrower than this, there is no room for seconds beside the bar.
 ROOMY = 56

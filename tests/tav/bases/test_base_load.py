@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from tav.bases import Base, inspect_base, load_base, load_text, load_unet, load_vae
-from tav.bases.quiet import quiet
+from tav.bases.library_logging import quiet
 from tav.errors import BaseModelError
 
 PARTS = ("unet", "vae", "text_encoder")

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from tav.bases import inspect_base
 from tav.bases.parts import BaseParts, Configs, Part
 from tav.bases.sizes import check_size, fitting_size
-from tav.bases.weights import Weights, choose_download, find_weights
-from tav.ddim import NoiseSchedule
+from tav.bases.weight_files import Weights, choose_download, find_weights
+from tav.diffusion.schedule import NoiseSchedule
 from tav.errors import BaseModelError, SettingsError
-from tav.schema import SchedulerConfig, TextConfig, TokenizerConfig, UNetConfig, VaeConfig
+from tav.model_config import SchedulerConfig, TextConfig, TokenizerConfig, UNetConfig, VaeConfig
 from tav.settings import BaseRecommendation
 
 SAFE, BIN = "diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin"

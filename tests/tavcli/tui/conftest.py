@@ -19,7 +19,7 @@ from textual.pilot import Pilot
 from tav.video import contact_sheet
 from tavcli.tui.app import TavApp
 from tavcli.tui.screens.workspace import WorkspaceScreen
-from tavcli.workspace import SHEET, Workspace
+from tavcli.workspace.folder import SHEET, Workspace
 
 
 async def _drawn(min_sleep: float = 1 / 50, **_: float) -> None:

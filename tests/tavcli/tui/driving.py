@@ -14,7 +14,7 @@ from textual.widgets._footer import FooterKey
 from textual.worker import WorkerCancelled
 from waiting import LOOK_EVERY
 
-from tavcli.tui.palette import Command, commands
+from tavcli.tui.command_palette import Command, commands
 
 Opened = Callable[..., contextlib.AbstractAsyncContextManager[Pilot[None]]]
 # The three ways to give a command.

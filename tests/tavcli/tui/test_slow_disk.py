@@ -10,11 +10,11 @@ from textual.app import App
 from textual.screen import Screen
 from workspaces import states
 
-from tavcli.queue import Queue
-from tavcli.tui.aside import aside
+from tavcli.queue.queue import Queue
+from tavcli.tui.data.snapshot import Sight, Watcher
 from tavcli.tui.screens import workspace as screen
-from tavcli.tui.watching import Sight, Watcher
-from tavcli.workspace import Workspace
+from tavcli.tui.threads import aside
+from tavcli.workspace.folder import Workspace
 
 
 async def test_looks_come_one_after_the_other(studio: Path, opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,7 @@ class Terminal:
     def __init__(self, folder: Path, *arguments: str, before: str = "") -> None:
         self.seen = b""
         self._ours, theirs = pty.openpty()
-        code = f"{before}\nfrom tavcli.app import main; main()"
+        code = f"{before}\nfrom tavcli.commands.app import main; main()"
         self.process = subprocess.Popen(
             [sys.executable, "-c", code, *arguments],
             cwd=folder,
@@ -97,7 +97,7 @@ def test_a_bug_leaves_a_line_and_a_report(terminal: Terminal) -> None:
 
 
 def test_without_a_terminal_it_says_what_to_do(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", "from tavcli.app import main; main()", "ui"]
+    command = [sys.executable, "-P", "-m", "tavcli", "ui"]
     done = subprocess.run(command, cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stdout == ""
@@ -106,7 +106,7 @@ def test_without_a_terminal_it_says_what_to_do(tmp_path: Path) -> None:
 
 
 def test_it_loads_no_tensor_library() -> None:
-    script = "import sys, tavcli.app, tavcli.tui.opening; print(*sys.modules)"
+    script = "import sys, tavcli.commands.app, tavcli.tui.launch; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert not {"torch", "diffusers", "transformers"} & set(done.stdout.split())
 
@@ -114,7 +114,7 @@ def test_it_loads_no_tensor_library() -> None:
 def test_reading_aside_keeps_nobody_who_leaves() -> None:
     script = """
 import asyncio, threading
-from tavcli.tui.aside import aside
+from tavcli.tui.threads import aside
 asyncio.run(asyncio.wait_for(aside(threading.Event().wait), 0.1))
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)

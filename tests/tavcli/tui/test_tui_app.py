@@ -14,7 +14,7 @@ from tav.errors import TavError
 from tavcli.tui.app import TavApp
 from tavcli.tui.screens.confirm import Confirm, ask
 from tavcli.tui.screens.library import Library
-from tavcli.tui.screens.screen import TavScreen
+from tavcli.tui.screens.tav_screen import TavScreen
 
 ERROR = TavError("the base [b]x[/b] \x1b[1m is not there", "`tav bases list` shows what is")
 SAID = ["the base [b]x[/b]", "`tav bases list` shows what is"]

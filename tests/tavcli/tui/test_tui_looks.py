@@ -14,15 +14,15 @@ from textual.widgets import Input, TextArea
 from workspaces import choose, screen_of
 
 from tav.video import write_video
-from tavcli import presence
-from tavcli.marks import Marks, write_marks
-from tavcli.queue import Queue
-from tavcli.scores import write_scores
+from tavcli.queue import workers
+from tavcli.queue.queue import Queue
 from tavcli.tui.screens.bases import Bases, Ways
-from tavcli.tui.screens.leaving import Leaving
 from tavcli.tui.screens.prompts import Prompts
+from tavcli.tui.screens.quit import Leaving
 from tavcli.tui.screens.workspace import WorkspaceScreen
-from tavcli.workspace import Workspace
+from tavcli.workspace.annotations import Marks, write_marks
+from tavcli.workspace.folder import Workspace
+from tavcli.workspace.scores import write_scores
 
 Call = Callable[..., Any]
 Looks = Callable[[App[None]], None]
@@ -79,14 +79,14 @@ def rendering(scene: Path) -> Iterator[Path]:
     workspace = Workspace(scene)
     queue = Queue(workspace)
     queue.release()
-    with presence.present(workspace) as token:
+    with workers.registered(workspace) as token:
         queue.claim(token).write(began=MADE)
         frames = np.linspace(0, 255, 16 * 16 * 3).reshape(1, 16, 16, 3).astype(np.uint8)
-        with presence.preview_file(workspace, token).open("wb") as file:
+        with workers.preview_file(workspace, token).open("wb") as file:
             np.save(file, frames)
         edit = "edits/0004-a-fox-is-skiing"
         what = {"what": "edit 4: a fox is skiing", "done": 21, "total": 50, "left": 12.4}
-        presence.publish(workspace, presence.Status(token, device="cpu", state="working", job=edit, **what))
+        workers.publish(workspace, workers.Status(token, device="cpu", state="working", job=edit, **what))
         yield scene
 
 

@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 
 from tav.errors import SettingsError
-from tavcli.options import Options
+from tavcli.commands.options import Options
 from tavcli.tui.web import HOST, command, serve
 
 
@@ -119,7 +119,7 @@ def test_the_command_is_this_application_for_the_same_workspace(films: Path, tmp
 
 def test_without_the_extra_it_says_what_to_install(tmp_path: Path) -> None:
     hidden = "import sys; sys.modules['textual_serve.server'] = None"
-    script = f"{hidden}; import tavcli.app as a; sys.exit(a.run(['ui', '--web']))"
+    script = f"{hidden}; import tavcli.commands.app as a; sys.exit(a.run(['ui', '--web']))"
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert 'pip install "tav[web]"' in done.stderr

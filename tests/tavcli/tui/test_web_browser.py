@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 import pytest
 from waiting import wait_for
 
-from tavcli import presence
+from tavcli.queue import workers
 from tavcli.tui.web import HOST
-from tavcli.workspace import Workspace
+from tavcli.workspace.folder import Workspace
 
 # The page keeps its terminal to itself; this lets the test look into it.
 CATCH = """
@@ -144,10 +144,10 @@ def test_a_variant_is_queued_and_made_and_the_closed_page_leaves_nothing(page: P
     asked = page(ASKED)
     assert len(asked) >= 3
     assert {urlsplit(one).hostname for one in asked} == {HOST}
-    assert presence.workers(Workspace(folder))
+    assert workers.living_workers(Workspace(folder))
     page.driver.get("about:blank")
     wait_for(lambda: at_work(folder) == {server.pid}, server)
-    assert not presence.workers(Workspace(folder))
+    assert not workers.living_workers(Workspace(folder))
 
 
 @pytest.mark.slow

@@ -1,0 +1,83 @@
+"""Tuned parameters on disk: one safetensors file of 149 MB for SD 1.x instead of a 4 GB pipeline.
+
+It holds, in float16, the difference to the base for each query (`<name>.diff`) and the temporal layers themselves.
+What was tuned elsewhere is held as it was given, whole queries included: rounding would make it another network.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tav.errors import CheckpointError
+from tav.nets.inflate import VideoUNet
+from tav.tensor_files import read_tensors, save_tensors
+
+
+def save_tuned(path: Path, video: VideoUNet, provenance: dict[str, Any]) -> None:
+    """Write the tuned parameters, and make the network use what was written, so that a reload is bit-equal."""
+    tensors = {}
+    for name, tuned in video.tuned.items():
+        value = tuned.parameter.detach()
+        if tuned.base is None:
+            tensors[name] = value.half()
+        else:
+            tensors[f"{name}.diff"] = (value - tuned.base.float()).half()
+    save_tensors(path, "tuned", tensors, provenance)
+    _apply(video, tensors)
+
+
+def load_tuned(path: Path, video: VideoUNet) -> dict[str, Any]:
+    """Put tuned parameters into the network and return their provenance. Raises CheckpointError if they do not fit.
+
+    Imported files hold queries whole, as exactly as they were given, and `norm_temp` where it is not the identity.
+    """
+    tensors, provenance = read_tensors(path, "tuned")
+    if not _fits(video, tensors):
+        raise CheckpointError(f"{path.name} belongs to another network than this base", "tune this base: `tav tune`")
+    _apply(video, tensors)
+    for name, norm in video.norms.items():
+        norm.reset_parameters()
+        given = {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
+        norm.load_state_dict(given, strict=False)
+    return provenance
+
+
+def difference(path: Path, video: VideoUNet) -> dict[str, Tensor]:
+    """What tuning changed, to be put on another base: `video`, which needs no weights.
+
+    Raises CheckpointError as `load_tuned`, and for imported files, which hold whole queries.
+    """
+    tensors, _ = read_tensors(path, "tuned")
+    if any(name in tensors for name, tuned in video.tuned.items() if tuned.base is not None):
+        raise CheckpointError(
+            "imported weights hold whole queries, not what tuning changed in them", "tune here to carry that over"
+        )
+    if not _fits(video, tensors):
+        raise CheckpointError(f"{path.name} belongs to a network of other shapes", "tune the new base: `tav tune`")
+    return tensors
+
+
+def _fits(video: VideoUNet, tensors: dict[str, Tensor]) -> bool:
+    whole_or_difference = {
+        f"{name}.diff" if tuned.base is not None and f"{name}.diff" in tensors else name: tuned.parameter.shape
+        for name, tuned in video.tuned.items()
+    }
+    norms = {
+        f"{name}.{key}": value.shape for name, norm in video.norms.items() for key, value in norm.named_parameters()
+    }
+    shapes = norms | whole_or_difference
+    complete = whole_or_difference.keys() <= tensors.keys() <= shapes.keys()
+    return complete and all(tensor.shape == shapes[name] for name, tensor in tensors.items())
+
+
+@torch.no_grad()
+def _apply(video: VideoUNet, tensors: dict[str, Tensor]) -> None:
+    """Effective weight = base + tuned difference, or the weight itself where the file has it whole."""
+    for name, tuned in video.tuned.items():
+        if name in tensors:
+            tuned.parameter.copy_(tensors[name])
+        elif tuned.base is not None:
+            difference = tensors[f"{name}.diff"].to(tuned.parameter.device)
+            tuned.parameter.copy_(tuned.base.float() + difference.float())

@@ -1,0 +1,1 @@
+"""The hardware: device and precision, memory, operations counted."""

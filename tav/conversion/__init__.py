@@ -1,0 +1,1 @@
+"""Checkpoints of others: the official code's, and those of one file."""

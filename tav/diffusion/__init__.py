@@ -1,0 +1,1 @@
+"""Diffusion: the noise schedule, DDIM's steps, latents as small pictures."""

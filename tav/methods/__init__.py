@@ -1,0 +1,1 @@
+"""The engine's loops: tuning, inversion, sampling. Generators that yield events."""

@@ -1,0 +1,1 @@
+"""Numbers that say how close or how good a video is."""

@@ -1,0 +1,19 @@
+"""A bug is kept in a file, with what is needed to mend it."""
+
+import sys
+import time
+import traceback
+
+import tav
+from tavcli.config.home import cache_folder
+
+
+def report() -> str:
+    """Write the traceback of what is being handled to a file; returns what to say of it."""
+    try:
+        path = cache_folder() / "reports" / time.strftime("%Y%m%d-%H%M%S.txt")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"tav {tav.__version__}, Python {sys.version}\n{sys.argv}\n\n{traceback.format_exc()}")
+    except OSError:
+        return traceback.format_exc()
+    return f"please report it with {path}"

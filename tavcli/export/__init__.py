@@ -1,0 +1,1 @@
+"""What leaves a workspace: videos, the gallery, the loss curve, weights."""

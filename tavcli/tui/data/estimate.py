@@ -1,0 +1,90 @@
+"""What an order would queue, what its base makes of the words, and how long it takes: asked while it is being typed."""
+
+import asyncio
+from dataclasses import replace
+
+from tav.errors import TavError
+from tavcli.methods.status import overview
+from tavcli.queue import estimates
+from tavcli.queue.batch import Order, made_into_requests, session_for
+from tavcli.queue.jobs import Request
+from tavcli.queue.queue import Queue, Row
+from tavcli.queue.summary import Summary
+from tavcli.tui.processes.query import ask_tav
+from tavcli.workspace.folder import Workspace
+
+# Seconds without a key before the time is asked of the engine.
+_QUIET = 0.6
+# So many words that a base does not know are named.
+_NAMED = 3
+
+
+def requests_of(workspace: Workspace, order: Order) -> tuple[list[Request], str]:
+    """The jobs it makes, and what the base does not understand of them. Raises TavError for what makes no sense."""
+    session = session_for(workspace, order)
+    wanted = made_into_requests(session, order)
+    lexicon = session.parts.lexicon
+    if lexicon is None:
+        return wanted, ""
+    texts = [str(request.recipe["prompt"]) for request in wanted if request.recipe]
+    return wanted, _unknown(lexicon.unknown_words("\n".join([*texts, session.settings.sample.negative_prompt])))
+
+
+def _unknown(words: list[tuple[str, list[str]]]) -> str:
+    named = [f"“{word}”" + (f" (nearest: {near[0]})" if near else "") for word, near in words[:_NAMED]]
+    more = [f"{len(words) - _NAMED} more"] if len(words) > _NAMED else []
+    return f"the base does not know {', '.join([*named, *more])}" if words else ""
+
+
+class Reckoner:
+    """Knows or asks how long orders of one workspace take."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+        self._asked: dict[str, float] = {}
+        self._fresh: bool | None = None
+
+    def measured(self, order: Order, wanted: list[Request]) -> float | None:
+        """Seconds by how long like edits took here; None where that says nothing. Reads files."""
+        if self._fresh is None:
+            found = overview(self.workspace)
+            self._fresh = (found.tuned, found.inverted) == ("fresh", "fresh")
+        if order.base or order.steps or not self._fresh:  # something may have to be made first
+            return None
+        pace = estimates.Pace(Queue(self.workspace).rows())
+        times = [pace.measured(_as_row(request)) for request in wanted]
+        known = [seconds for seconds in times if seconds is not None]
+        return sum(known) if len(known) == len(times) else None
+
+    async def forecast(self, order: Order, wanted: list[Request]) -> float | None:
+        """Seconds as the engine reckons, asked once for each kind of order; None where it cannot say."""
+        # Prompts of one kind take equally long.
+        kind = f"{replace(order, prompts=(), negative=None)} {len(wanted)}"
+        if kind not in self._asked:
+            await asyncio.sleep(_QUIET)
+            try:
+                said = await ask_tav(
+                    self.workspace.folder, "queue", "add", "--dry-run", *_as_flags(order), "--", *order.prompts
+                )
+            except TavError:
+                return None
+            self._asked[kind] = float(said["seconds"])
+        return self._asked[kind]
+
+
+def _as_row(request: Request) -> Row:
+    return Row("", 0, request.kind, "queued", 0.0, "", Summary.of_request(request))
+
+
+def _as_flags(order: Order) -> list[str]:
+    given = {
+        "--negative": order.negative,
+        "--guidance": order.guidance,
+        "--vary": order.vary,
+        "--seed": order.seed,
+        "--steps": str(order.steps or ""),
+        "--preset": order.preset,
+        "--base": order.base,
+    }
+    flags = [f"{name}={value}" for name, value in given.items() if value]
+    return [*flags, *(["--no-inversion"] if order.inversion is False else [])]

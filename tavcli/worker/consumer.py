@@ -1,0 +1,118 @@
+"""A worker's place at a queue: it takes jobs there, and says in a file what it does, for whoever watches."""
+
+import io
+import time
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from functools import cached_property
+
+from tav.errors import TavError
+from tav.events import InvertStep, SampleStep, TuneStep, VaeStep
+from tavcli.events import Begin, Preview, RunEvent, Step
+from tavcli.queue import workers
+from tavcli.queue.events import Ended
+from tavcli.queue.jobs import Job, State
+from tavcli.queue.polling import Follower
+from tavcli.queue.queue import Queue
+from tavcli.queue.workers import Status
+from tavcli.workspace.edits import Edit
+from tavcli.workspace.folder import Workspace
+
+_MOST_LOSSES = 240
+
+
+@dataclass
+class Desk:
+    """A queue, and what the one who sits here says of itself in its workspace."""
+
+    queue: Queue
+    status: Status
+    _stepped: bool = False  # has the network been at the job?
+    _said: float = 0.0
+    _since: tuple[float, int] = (0.0, 0)
+
+    @cached_property
+    def follower(self) -> Follower:
+        """Tells whether the queue has something to do."""
+        return Follower(self.queue)
+
+    def take(self) -> Job | None:
+        """The next job of the queue, if there is one."""
+        self.follower.forget()
+        return self.queue.claim(self.status.token)
+
+    def rest(self) -> None:
+        """There is nothing to do."""
+        state = "paused" if self.queue.paused else "idle"
+        if self.status.state != state or time.time() - self.status.updated > workers.ALIVE_EVERY:
+            self.status.state = state
+            workers.publish(self.queue.workspace, self.status)
+
+    def begin(self, job: Job) -> None:
+        """This job is worked at now."""
+        self._turn_to("working", job.id)
+
+    def tell(self, event: RunEvent | Edit) -> None:
+        """The job goes on."""
+        status, now = self.status, time.monotonic()
+        if isinstance(event, Begin):
+            status.what, status.done, status.total, status.left = event.what, event.done, event.total, None
+            self._since, self._said = (now, event.done), 0.0
+        elif isinstance(event, Preview):
+            self._publish_preview(event)
+        elif isinstance(event, TuneStep | InvertStep | SampleStep | VaeStep | Step):
+            self._stepped |= not isinstance(event, VaeStep)
+            status.done = event.frames if isinstance(event, VaeStep) else event.step
+            since, before = self._since
+            status.left = (now - since) / max(1, status.done - before) * (status.total - status.done)
+            if isinstance(event, TuneStep):
+                status.losses = _thinned([*status.losses, event.loss])
+        if now - self._said >= workers.EVERY:
+            self._said = now
+            workers.publish(self.queue.workspace, status)
+
+    def end(self, job: Job, state: State, seconds: float, whole: bool, told: dict[str, str]) -> Ended:
+        """The job is worked at no more: done, failed as `told`, or another state.
+
+        `whole`: do its seconds tell what its like will take?
+        """
+        measured = state == "done" and whole and self._stepped
+        took = {"took": round(seconds, 2), "device": self.status.device} if measured else {}
+        self.queue.finish(job, state, **told, **took)
+        self._turn_to("idle", "")
+        return Ended(job.workspace, job.name, job.state, seconds, told.get("error", ""), told.get("hint", ""))
+
+    def give_back(self) -> None:
+        """What is begun, and not ended, waits again. If that cannot be written, it is called interrupted."""
+        with suppress(OSError, TavError):
+            self.queue.give_back(self.status.token)
+
+    def _turn_to(self, state: str, job: str) -> None:
+        status = self.status
+        status.state, status.job, status.began = state, job, time.time()
+        self._stepped = False
+        status.what, status.done, status.total, status.left, status.losses = "", 0, 0, None, []
+        workers.publish(self.queue.workspace, status)
+        workers.preview_file(self.queue.workspace, status.token).unlink(missing_ok=True)
+
+    def _publish_preview(self, event: Preview) -> None:
+        import numpy as np
+
+        written = io.BytesIO()
+        np.save(written, event.frames)
+        workers.replace_content(workers.preview_file(self.queue.workspace, self.status.token), written.getvalue())
+
+
+def sit(workspace: Workspace, device: str, held: ExitStack) -> Desk:
+    """A desk at the workspace's queue until `held` is closed, or the process dies."""
+    desk = Desk(Queue(workspace), Status(held.enter_context(workers.registered(workspace)), device=device))
+    held.callback(desk.give_back)
+    desk.rest()
+    return desk
+
+
+def _thinned(losses: list[float]) -> list[float]:
+    """Neighbours averaged, once there are too many to draw."""
+    if len(losses) <= _MOST_LOSSES:
+        return losses
+    return [(a + b) / 2 for a, b in zip(losses[::2], losses[1::2], strict=False)]

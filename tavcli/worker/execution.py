@@ -1,0 +1,117 @@
+"""Doing what a job asks for, by the settings it was queued with.
+
+What somebody wishes of it meanwhile (cancel, pause) is looked for between its steps.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+
+from tav.errors import DeviceMemoryError, SettingsError, TavError
+from tavcli.config.bug_report import report
+from tavcli.config.files import Layer
+from tavcli.events import RunEvent
+from tavcli.interrupts import interrupts
+from tavcli.methods.edit import make_queued_edit
+from tavcli.methods.forecast import Forecaster
+from tavcli.methods.invert import make_inverted
+from tavcli.methods.tune import make_tuned
+from tavcli.queue.jobs import Job, Kind
+from tavcli.queue.queue import Queue
+from tavcli.workspace.edits import PARTIAL, Edit
+from tavcli.workspace.external import refuse_lost
+from tavcli.workspace.model_cache import Warm
+from tavcli.workspace.session import Session
+from tavcli.workspace.stages import STATE
+
+Events = Iterator[RunEvent | Edit]
+# Seconds between two looks for a wish.
+_HEED = 0.2
+
+
+def session_of(job: Job, flags: Layer, warm: Warm) -> Session:
+    """The session of a job: its own settings, or tav.toml's for an edit that was never queued."""
+    facts, one = job.facts, job.edit
+    if facts is not None and facts.settings:
+        return Session(job.workspace, flags, values=facts.settings, warm=warm)
+    if one is None:
+        raise SettingsError(f"{job.id}: job.json does not say what to do", "cancel it, and queue it again")
+    recipe = one.recipe
+    sample = {name: recipe[name] for name in ("guidance_scale", "negative_prompt", "vary", "seed", "inversion")}
+    own = {"sample": sample, "invert": {"steps": recipe["steps"]}, "precision": recipe["precision"]}
+    return Session(job.workspace, own | flags, warm=warm)
+
+
+def perform(session: Session, job: Job) -> Events:
+    """Do the job; what it builds on is made first. Yields what its stages yield."""
+    yield from KINDS[job.kind](session, job)
+
+
+def attended(session: Session, job: Job) -> Events:
+    """The same for a worker: a wish stops it as Ctrl-C would, and lack of memory is told with the forecast."""
+    queue, heeded = Queue(job.workspace), 0.0
+    try:
+        with session.memory():
+            for event in perform(session, job):
+                yield event
+                if time.monotonic() - heeded > _HEED:
+                    heeded = time.monotonic()
+                    if queue.wished(job):
+                        interrupts.ask()
+    except DeviceMemoryError as error:
+        raise _with_forecast(session, job, error) from None
+
+
+def starts_whole(session: Session, job: Job) -> bool:
+    """Is there nothing to make first, and nothing of the job itself made yet?"""
+    tuned, inverted = session.tuned, session.inverted(session.settings.invert.steps)
+    if job.kind == "tune":
+        return tuned.state != "fresh" and not (tuned.folder / STATE).is_file()
+    if job.kind == "invert":
+        return tuned.state == "fresh" and inverted.state != "fresh" and not (inverted.folder / PARTIAL).is_file()
+    ready = tuned.state == "fresh" and inverted.state == "fresh"
+    return ready and not (job.folder / PARTIAL).is_file()
+
+
+def failure(error: Exception) -> dict[str, str]:
+    """What is kept of a failure: the facts `error` and `hint`. Called while the error is handled."""
+    if isinstance(error, TavError):
+        return {"error": error.message, "hint": error.hint}
+    if isinstance(error, OSError):
+        where = error.filename2 or error.filename or "input or output"
+        return {"error": f"{where}: {error.strerror or error}", "hint": "check the path and the free space"}
+    if isinstance(error, MemoryError):  # before there was anything to take less of
+        return {"error": "out of memory", "hint": "close other programs, or raise the limit this process runs under"}
+    return {"error": f"bug: {type(error).__name__}: {error}", "hint": report()}
+
+
+def _with_forecast(session: Session, job: Job, error: DeviceMemoryError) -> DeviceMemoryError:
+    """The same, with what was forecast and the nearest setting that may fit."""
+    try:
+        with session.memory():
+            forecaster = Forecaster(session)
+            forecast = forecaster.next_stage(job.kind)
+            return DeviceMemoryError(f"{error.message}; the forecast: {forecast}", forecaster.smaller(forecast))
+    except (TavError, MemoryError):
+        return error
+
+
+def _tune(session: Session, _: Job) -> Events:
+    refuse_lost(session.tuned)
+    if session.tuned.state != "fresh":
+        yield from make_tuned(session)
+
+
+def _invert(session: Session, job: Job) -> Events:
+    yield from _tune(session, job)
+    yield from make_inverted(session, session.settings.invert.steps, session.settings.invert.check)
+
+
+def _edit(session: Session, job: Job) -> Events:
+    settings, steps = session.settings.sample, session.settings.invert.steps
+    yield from _tune(session, job)
+    if settings.inversion and session.inverted(steps).state != "fresh":
+        yield from _invert(session, job)
+    yield from make_queued_edit(session, Edit(job.folder), settings, steps)
+
+
+KINDS: dict[Kind, Callable[[Session, Job], Events]] = {"tune": _tune, "invert": _invert, "edit": _edit}

@@ -1,0 +1,45 @@
+"""What stays in memory from one job of a worker to the next: one thing of each name, for what it was made from."""
+
+import gc
+import sys
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class Warm:
+    """Things by name. Asking for one made from something else gives nothing, and lets go of the old one."""
+
+    _things: dict[str, tuple[Hashable, Any]] = field(default_factory=dict)
+
+    def find(self, name: str, made_from: Hashable) -> Any:
+        """The thing, or None. Two of a kind are never held: memory is short."""
+        if name in self._things and self._things[name][0] != made_from:
+            del self._things[name]
+            _collect()
+        return self._things[name][1] if name in self._things else None
+
+    def keep(self, name: str, made_from: Hashable, thing: Any) -> None:
+        """Remember `thing` until another of its name is asked for."""
+        self._things[name] = (made_from, thing)
+
+    def get(self, name: str, made_from: Hashable, make: Callable[[], Any]) -> Any:
+        """The thing, made if it is not there."""
+        thing = self.find(name, made_from)
+        if thing is None:
+            thing = make()
+            self.keep(name, made_from, thing)
+        return thing
+
+    def free(self) -> None:
+        """Let go of everything, and give the device's memory back."""
+        self._things.clear()
+        _collect()
+
+
+def _collect() -> None:
+    gc.collect()
+    torch = sys.modules.get("torch")  # whoever has not loaded it holds nothing on a device
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
