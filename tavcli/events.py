@@ -2,12 +2,9 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tav.events import Event
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)

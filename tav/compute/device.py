@@ -8,6 +8,9 @@ import torch
 from tav.errors import SettingsError
 from tav.settings import Device, Precision
 
+# For annotations where torch may not be named.
+TorchDevice = torch.device
+TorchDtype = torch.dtype
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 

@@ -16,6 +16,8 @@ from tav.errors import TavError
 from tavcli.commands.console import Talk
 from tavcli.commands.options import Options
 from tavcli.config.files import Layer
+from tavcli.methods.invert import inverted_stage
+from tavcli.methods.tune import tuned_stage
 from tavcli.queue.jobs import stamped
 from tavcli.units import size
 from tavcli.workspace.edits import all_edits
@@ -110,10 +112,14 @@ def _needed(session: Session) -> set[str]:
 def _stages_of(session: Session) -> set[str]:
     """Keys of a session's stages, in whatever precision: other machines have other ones."""
     workspace = session.workspace
-    tuned = in_any_precision(session.tuned)
+    tuned = in_any_precision(tuned_stage(session))
     weights = {digest(folder / TUNED) for folder in tuned if (folder / TUNED).is_file()}
     # By name too: what a folder was made from may be unreadable.
-    keys = {session.tuned.key, session.inverted(session.settings.invert.steps).key, *(folder.name for folder in tuned)}
+    keys = {
+        tuned_stage(session).key,
+        inverted_stage(session, session.settings.invert.steps).key,
+        *(folder.name for folder in tuned),
+    }
     for folder in workspace.inverted.glob("*/"):
         inputs = read_inputs(folder)
         if inputs.get("tuned") in weights and inputs.get("steps") == session.settings.invert.steps:

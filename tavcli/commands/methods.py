@@ -14,8 +14,8 @@ from tavcli.export import video
 from tavcli.interrupts import Interrupted
 from tavcli.methods.edit import make_edits
 from tavcli.methods.forecast import Forecast, Forecaster
-from tavcli.methods.invert import make_inverted
-from tavcli.methods.tune import make_tuned, steps_done
+from tavcli.methods.invert import inverted_stage, make_inverted
+from tavcli.methods.tune import make_tuned, steps_done, tuned_stage
 from tavcli.units import size
 from tavcli.workspace.edits import Edit
 from tavcli.workspace.external import carried_from, refuse_given, refuse_lost, way
@@ -42,7 +42,7 @@ def tune(
     talk = Talk(options)
     refuse_given(options.workspace().read())
     session = _open(options, talk, {"tune": without_none({"steps": steps, "learning_rate": lr, "scope": scope})})
-    stage = session.tuned
+    stage = tuned_stage(session)
     if options.dry_run:
         talk.result(*_plan([_will_tune(session, fresh)]))
         return
@@ -71,7 +71,7 @@ def invert(
         talk.result(*_plan([_will_tune(session), _will_invert(session, steps, check)]))
         return
     _make_tuned(session, talk)
-    stage = session.inverted(steps)
+    stage = inverted_stage(session, steps)
     if stage.state == "fresh" and (stage.score or not check):
         talk.say("the inversion is fresh: nothing to do")
     _follow_inversion(session, talk, steps, check)
@@ -121,8 +121,8 @@ def edit(
         return
     warn_of_cut_text(session.parts, talk, [*prompts, settings.negative_prompt])
     _make_tuned(session, talk)
-    if settings.inversion and session.inverted(steps).state != "fresh":
-        talk.say(_because("inverting the clip first", session.inverted(steps)))
+    if settings.inversion and inverted_stage(session, steps).state != "fresh":
+        talk.say(_because("inverting the clip first", inverted_stage(session, steps)))
         _follow_inversion(session, talk, steps, session.settings.invert.check)
     made = [one for one in talk.follow(make_edits(session, prompts, settings, steps)) if isinstance(one, Edit)]
     if there is not None:
@@ -145,7 +145,7 @@ def _open(options: Options, talk: Talk, flags: Layer) -> Session:
 
 
 def _make_tuned(session: Session, talk: Talk) -> None:
-    stage = session.tuned
+    stage = tuned_stage(session)
     refuse_lost(stage)
     if stage.state != "fresh":
         talk.say(_because("tuning first", stage))
@@ -168,7 +168,7 @@ def _because(what: str, stage: Stage) -> str:
 
 
 def _will_tune(session: Session, fresh: bool = False) -> dict[str, Any]:
-    stage = session.tuned
+    stage = tuned_stage(session)
     refuse_lost(stage)
     state = "stale" if fresh else stage.state
     row: dict[str, Any] = {"stage": "tune", "state": state, "run": state != "fresh"}
@@ -189,7 +189,7 @@ def _needs(forecast: Forecast) -> dict[str, Any]:
 
 def _will_invert(session: Session, steps: int, check: bool) -> dict[str, Any]:
     # Weights that are still to be tuned make any inversion stale.
-    tuned, inverted = session.tuned, session.inverted(steps)
+    tuned, inverted = tuned_stage(session), inverted_stage(session, steps)
     state = inverted.state if tuned.state == "fresh" or inverted.state != "fresh" else "stale"
     row = {"stage": "invert", "state": state, "run": state != "fresh", "steps": steps, "check": check}
     return row if state == "fresh" else row | _needs(Forecaster(session).invert(steps, check, steps))

@@ -13,6 +13,8 @@ from tav.errors import SettingsError
 from tavcli.commands.console import Talk
 from tavcli.commands.options import Options
 from tavcli.commands.prompt_checks import refuse_odd_texts, warn_of_unknown_words
+from tavcli.methods.invert import inverted_stage
+from tavcli.methods.tune import tuned_stage
 from tavcli.queue import batch, estimates, grid
 from tavcli.queue.batch import Order, made_into_requests, session_for
 from tavcli.queue.jobs import Kind, Request
@@ -115,8 +117,8 @@ def _forecast(session: Session, wanted: list[Request]) -> tuple[float, list[Requ
     from tavcli.methods.forecast import Forecaster
 
     forecaster, steps, settings = Forecaster(session), session.settings.invert.steps, session.settings
-    tuning = session.tuned.state != "fresh" and "tune" in session.tuned.inputs
-    inverting = settings.sample.inversion and (tuning or session.inverted(steps).state != "fresh")
+    tuning = tuned_stage(session).state != "fresh" and "tune" in tuned_stage(session).inputs
+    inverting = settings.sample.inversion and (tuning or inverted_stage(session, steps).state != "fresh")
     tune = forecaster.tune(settings.tune.steps).seconds if tuning else 0.0
     invert = forecaster.invert(steps, settings.invert.check, steps).seconds if inverting else 0.0
 

@@ -13,6 +13,8 @@ from tavcli.commands.console import Talk, short
 from tavcli.commands.options import Options
 from tavcli.config.files import read_json
 from tavcli.config.settings import WorkspaceSettings, in_force
+from tavcli.methods.invert import inverted_stage
+from tavcli.methods.tune import tuned_stage
 from tavcli.queue.queue import Queue
 from tavcli.text import plain
 from tavcli.workspace import external
@@ -103,7 +105,7 @@ def _again(workspace: Workspace, edit: Edit, recipe: dict[str, Any]) -> str:
     """How to make the same video again, or why tav.toml as it is now would make another one."""
     needed = checked(recipe, f"{edit.folder.name}/{RECIPE}")
     try:
-        tuned = Session(workspace, {"precision": needed.precision}).tuned
+        tuned = tuned_stage(Session(workspace, {"precision": needed.precision}))
     except TavError as error:
         return f"it cannot be made again as things are: {error.message}"
     if tuned.key != recipe["tuned"]["key"]:
@@ -137,7 +139,7 @@ def _what_is_there(workspace: Workspace, options: Options) -> tuple[WorkspaceSet
     except BaseModelError as error:
         return in_force(workspace.read(), options.flags(), BaseRecommendation()), {}, error.message
     try:
-        stages = (session.tuned, session.inverted(session.settings.invert.steps))
+        stages = (tuned_stage(session), inverted_stage(session, session.settings.invert.steps))
     except SettingsError as error:
         return session.settings, {}, error.message
     return session.settings, {one.name: {"state": one.state, "key": one.key, **_why(one)} for one in stages}, ""

@@ -9,6 +9,8 @@ from tav.atomic import remove_leftovers
 from tav.bases.parts import BaseParts
 from tav.errors import CheckpointError, SettingsError
 from tavcli.events import Note, RunEvent
+from tavcli.methods.loading import video_network
+from tavcli.methods.tune import load_tuned_network, tuned_stage
 from tavcli.workspace.session import Session
 
 Format = Literal["official", "slim"]
@@ -21,8 +23,10 @@ def plan(session: Session, form: Format, target: Path) -> int:
     _refuse_taken(target)
     if form == "slim" and target.suffix != ".pth":
         raise SettingsError(f"{target}: a slim file is named .pth", f"name it {target.with_suffix('.pth').name}")
-    if session.tuned.state != "fresh":
-        raise CheckpointError(f"there are no tuned weights to export ({session.tuned.state})", "`tav tune` makes them")
+    if tuned_stage(session).state != "fresh":
+        raise CheckpointError(
+            f"there are no tuned weights to export ({tuned_stage(session).state})", "`tav tune` makes them"
+        )
     if session.settings.frame_attention != "sparse-causal":
         message = f"the official code has no frame_attention {session.settings.frame_attention}"
         raise SettingsError(message, "export weights that were tuned with sparse-causal")
@@ -37,13 +41,13 @@ def write(session: Session, form: Format, target: Path) -> Iterator[RunEvent]:
     from tav.conversion.official_writer import write_pipeline, write_slim
 
     target = target.resolve()
-    yield from session.load_tuned()
+    yield from load_tuned_network(session)
     yield Note(f"writing {target.name}")
     remove_leftovers(target.parent)
     if form == "official":
-        write_pipeline(target, session.parts, session.video)
+        write_pipeline(target, session.parts, video_network(session))
     else:
-        write_slim(target, session.video)
+        write_slim(target, video_network(session))
 
 
 # A pipeline's base ----------------------------------------------------------------------------------------------------

@@ -11,9 +11,11 @@ from tav.formats import FORMAT
 from tav.settings import SampleSettings
 from tavcli.events import Begin, Note, RunEvent
 from tavcli.methods.forecast import Forecaster
-from tavcli.methods.invert import inverted_latents
+from tavcli.methods.invert import inverted_latents, inverted_stage
+from tavcli.methods.loading import encoded_clip, noise_schedule, text_states, video_network
 from tavcli.methods.render import by_prompt, drawing, finish, hold, lock_of, settle, take_video, with_previews
 from tavcli.methods.resume import kept, read_partial
+from tavcli.methods.tune import load_tuned_network, tuned_stage
 from tavcli.workspace import edits, external
 from tavcli.workspace.edits import PARTIAL, Edit
 from tavcli.workspace.fingerprint import digest
@@ -24,7 +26,7 @@ from tavcli.workspace.stages import Stage
 
 def recipe(session: Session, prompt: str, settings: SampleSettings, steps: int) -> dict[str, Any]:
     """All that decides an edit's video. Needs the stages it builds on to be there."""
-    tuned = session.tuned
+    tuned = tuned_stage(session)
     clip = {name: value for name, value in session.clip_inputs.items() if value is not None}
     return {
         "tav": tav.__version__,
@@ -38,7 +40,7 @@ def recipe(session: Session, prompt: str, settings: SampleSettings, steps: int) 
         "clip": {**clip, "file": session.settings.clip.source},
         "base": {"name": session.settings.base, "digest": session.base_digest},
         "tuned": {**_learned(tuned), "key": tuned.key, "digest": digest(tuned.result)},
-        "inverted": {"key": session.inverted(steps).key} if settings.inversion else {},
+        "inverted": {"key": inverted_stage(session, steps).key} if settings.inversion else {},
     }
 
 
@@ -121,17 +123,25 @@ def _edit(session: Session, group: list[Edit], settings: SampleSettings, steps: 
     from tav.methods.sampling import sample, start_latents
 
     prompts = [one.recipe["prompt"] for one in group]
-    *contexts, negative = yield from session.contexts([*prompts, settings.negative_prompt])
-    yield from session.load_tuned()
+    *contexts, negative = yield from text_states(session, [*prompts, settings.negative_prompt])
+    yield from load_tuned_network(session)
     if settings.inversion:
-        (session.inverted(steps).folder / PARTIAL).unlink(missing_ok=True)  # a kill may have left it
-        like = inverted_latents(session.inverted(steps))
+        (inverted_stage(session, steps).folder / PARTIAL).unlink(missing_ok=True)  # a kill may have left it
+        like = inverted_latents(inverted_stage(session, steps))
     else:
-        like = (yield from session.encoded()).mean  # only its shape counts
+        like = (yield from encoded_clip(session)).mean  # only its shape counts
     start, done = read_partial(group[0].partial, steps) or (start_latents(like, settings), 0)
     guidance, show = settings.guidance_scale, session.previews
     events = sample(
-        session.video, session.schedule, start, contexts, negative, guidance, steps, done=done, preview=show
+        video_network(session),
+        noise_schedule(session),
+        start,
+        contexts,
+        negative,
+        guidance,
+        steps,
+        done=done,
+        preview=show,
     )
     draw = (yield from drawing(session)) if show else None
     for one, events_of_one in zip(group, by_prompt(events, len(group)), strict=True):

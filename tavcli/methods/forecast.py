@@ -163,16 +163,6 @@ class Forecaster:
         said = f"{what} needs about {size(forecast.memory)} of memory, and {free}"
         raise DeviceMemoryError(said, self._nearest(forecast, forecast.free))
 
-    def next_stage(self, kind: str) -> Forecast:
-        """Of the first stage that a job of this kind (tune, invert, edit) has still to do."""
-        session, steps = self.session, self.session.settings.invert.steps
-        settings = session.settings.sample
-        if kind == "tune" or session.tuned.state != "fresh":
-            return self.tune(session.settings.tune.steps)
-        if kind == "invert" or (settings.inversion and session.inverted(steps).state != "fresh"):
-            return self.invert(steps, session.settings.invert.check, steps)
-        return self.edit(steps, 1, settings.guidance_scale != 1)
-
     def smaller(self, forecast: Forecast) -> str:
         """The nearest setting, in words, that needs clearly less than what was forecast and failed all the same."""
         return self._nearest(forecast, min(forecast.free, int(_CLEARLY * forecast.memory)))

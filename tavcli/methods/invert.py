@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 from tav.atomic import remove_leftovers, write_text
 from tavcli.events import Begin, Checked, Note, RunEvent
 from tavcli.methods.forecast import Forecaster, Stopwatch
+from tavcli.methods.loading import decoded_frames, encoded_clip, noise_schedule, text_states, video_network
 from tavcli.methods.resume import kept, read_partial
-from tavcli.methods.tune import origin_of
+from tavcli.methods.tune import load_tuned_network, origin_of, tuned_stage
 from tavcli.workspace import stages
 from tavcli.workspace.edits import PARTIAL
+from tavcli.workspace.fingerprint import digest
 from tavcli.workspace.locks import undisturbed
 from tavcli.workspace.session import Session
 from tavcli.workspace.stages import CHECK, Stage
@@ -23,11 +25,25 @@ if TYPE_CHECKING:
 CHECK_PARTIAL = "check-partial.safetensors"
 
 
+def inverted_stage(session: Session, steps: int) -> Stage:
+    """The inversion of the tuned weights that are there now."""
+    tuned = tuned_stage(session)
+    tuned_digest = digest(tuned.result) if tuned.result.is_file() else ""
+    return inverted_from(session, tuned_digest, steps, session.precision)
+
+
+def inverted_from(session: Session, tuned_digest: str, steps: int, precision: str) -> Stage:
+    """The inversion of the tuned weights of that digest."""
+    own = {"clip": session.clip_inputs, "base": session.base_digest, "precision": precision}
+    network = {**own, "frame_attention": session.settings.frame_attention}
+    return stages.inverted_in(session.workspace.inverted, network, tuned_digest, steps)
+
+
 def make_inverted(session: Session, steps: int, check: bool) -> Iterator[RunEvent]:
     """Make the inverted latents, and check them if asked and not yet done. Needs fresh tuned weights."""
     from tav.tensor_files import save_tensors
 
-    stage = session.inverted(steps)
+    stage = inverted_stage(session, steps)
     lock = f"inverted-{stage.key}"
     if _is_whole(stage, check) and undisturbed(session.workspace, lock, stage.folder):
         return
@@ -60,15 +76,15 @@ def _is_whole(stage: Stage, check: bool) -> bool:
 def _invert(session: Session, stage: Stage, steps: int) -> "Generator[RunEvent, None, Tensor]":
     from tav.methods.inversion import invert as run
 
-    encoded = yield from session.encoded()
-    (context,) = yield from session.contexts([""])
-    yield from session.load_tuned()
+    encoded = yield from encoded_clip(session)
+    (context,) = yield from text_states(session, [""])
+    yield from load_tuned_network(session)
     partial = stage.folder / PARTIAL
     start, done = read_partial(partial, steps) or (encoded.mean, 0)
     stage.open()
     yield Begin("inversion", steps, done)
     watch = Stopwatch()
-    events = watch.watch(run(session.video, session.schedule, start, context, steps, done=done))
+    events = watch.watch(run(video_network(session), noise_schedule(session), start, context, steps, done=done))
     latents = yield from kept(session, events, partial, start)
     Forecaster(session).observed("infer", watch)
     return latents
@@ -80,15 +96,15 @@ def _check(session: Session, stage: Stage, latents: "Tensor", steps: int) -> Ite
     from tav.metrics.fidelity import psnr
     from tav.video import contact_sheet
 
-    encoded = yield from session.encoded()
-    (context,) = yield from session.contexts([""])
-    yield from session.load_tuned()
+    encoded = yield from encoded_clip(session)
+    (context,) = yield from text_states(session, [""])
+    yield from load_tuned_network(session)
     partial = stage.folder / CHECK_PARTIAL
     start, done = read_partial(partial, steps) or (latents, 0)
     yield Begin("reconstruction check", steps, done)
-    events = sample(session.video, session.schedule, start, [context], context, 1, steps, done=done)
+    events = sample(video_network(session), noise_schedule(session), start, [context], context, 1, steps, done=done)
     sampled = yield from kept(session, events, partial, start)
-    coded, again = yield from session.decoded({"the clip": encoded.mean, "the reconstruction": sampled})
+    coded, again = yield from decoded_frames(session, {"the clip": encoded.mean, "the reconstruction": sampled})
     frames = session.source_frames
     result = Checked(psnr(frames, again), psnr(frames, coded), stage.folder / "sheet.png")
     rows = [("source", frames), (f"reconstruction, {result.psnr:.1f} dB", again)]

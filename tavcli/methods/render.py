@@ -15,6 +15,7 @@ from tav.atomic import remove_leftovers, replacing, write_text
 from tav.errors import SettingsError, TavError, VideoError
 from tav.events import LessAtOnce, SampleStep
 from tavcli.events import Note, Preview, RunEvent
+from tavcli.methods.loading import decoded_frames, encoded_clip
 from tavcli.workspace import edits
 from tavcli.workspace.edits import JOB, MADE, Edit
 from tavcli.workspace.folder import Workspace
@@ -85,7 +86,7 @@ def drawing(session: Session) -> "Generator[RunEvent, None, Callable[[Tensor], A
     """What turns latents into small pictures, by the clip's own latents and frames."""
     from tav.diffusion.preview import fit, pictures
 
-    encoded = yield from session.encoded()
+    encoded = yield from encoded_clip(session)
     made_from = (session.clip_inputs, session.base_digest)
     matrix = session.warm.get("preview", made_from, lambda: fit(encoded.mean, session.clip.frames))
     seen = session.clip.content.shrunk(session.parts.vae_factor)
@@ -115,7 +116,7 @@ def finish(session: Session, one: Edit, latents: "Tensor", seconds: float) -> It
     from tav.video import contact_sheet, write_video
 
     recipe = one.recipe
-    (frames,) = yield from session.decoded({f"edit {one.number}": latents})
+    (frames,) = yield from decoded_frames(session, {f"edit {one.number}": latents})
     source = session.source_frames
     contact_sheet(one.sheet, [(recipe["caption"], source), (recipe["prompt"], frames)])
     write_text(one.folder / MADE, json.dumps(_made(session, seconds), indent=1))

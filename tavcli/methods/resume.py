@@ -10,6 +10,7 @@ from tav.errors import CheckpointError, TavError
 from tav.events import InvertStep, LessAtOnce, SampleStep
 from tavcli.events import RunEvent
 from tavcli.interrupts import Interrupted, interrupts
+from tavcli.methods.loading import memory_guard
 from tavcli.workspace.session import Session
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def kept(
     The last ones are saved too: what comes after them may fail, and the loop need not run again for it.
     """
     clock = SaveClock()
-    with interrupts.deferred(), session.memory():
+    with interrupts.deferred(), memory_guard(session):
         for event in events:
             yield event
             if isinstance(event, LessAtOnce):

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from tav.errors import TavError
+from tavcli.methods.invert import inverted_from
+from tavcli.methods.tune import external_stage
 from tavcli.workspace import stages
 from tavcli.workspace.edits import NUMBERED, RECIPE, VIDEO
 from tavcli.workspace.fingerprint import digest
@@ -68,12 +70,12 @@ def overview(workspace: Workspace) -> Overview:
 
 def _states(session: Session) -> tuple[State, State]:
     settings, workspace = session.settings, session.workspace
-    tuned = session.given or stages.tuned_in(
+    tuned = external_stage(session) or stages.tuned_in(
         workspace.tuned, settings, session.clip_inputs, session.base_digest, settings.precision
     )
     weights = [folder / tuned.result_name for folder in _made(tuned, settings.precision)]
     digests = [digest(file) for file in weights] or [""]
-    inversions = [session.inverted_from(one, settings.invert.steps, settings.precision) for one in digests]
+    inversions = [inverted_from(session, one, settings.invert.steps, settings.precision) for one in digests]
     fresh = any(_made(stage, settings.precision) for stage in inversions)
     return "fresh" if weights else tuned.state, "fresh" if fresh else inversions[0].state
 

@@ -14,6 +14,8 @@ from tav.errors import CheckpointError, TavError
 from tavcli.config.bases import written_name
 from tavcli.config.files import Layer
 from tavcli.methods.forecast import Forecast, Forecaster
+from tavcli.methods.invert import inverted_stage
+from tavcli.methods.tune import tuned_stage
 from tavcli.workspace import external
 from tavcli.workspace.fingerprint import digest
 from tavcli.workspace.folder import Workspace
@@ -54,7 +56,7 @@ class Rebasing:
         self.was = str(workspace.read().get("base", ""))
         self.base = written_name(name)
         self.new = self._session({})
-        if (imported := _imported_for(self.new)) is not None and self.new.tuned.state != "fresh":
+        if (imported := _imported_for(self.new)) is not None and tuned_stage(self.new).state != "fresh":
             self.new = self._session({"imported": imported})  # the base is back that these weights were imported for
         _ = self.new.clip  # so that what does not suit the base is said now
 
@@ -94,7 +96,7 @@ class Rebasing:
         from tav.bases.load import blueprint
         from tav.nets.inflate import inflate
 
-        source = self.old.tuned
+        source = tuned_stage(self.old)
         if "imported" in source.inputs:
             message = "imported weights hold whole queries, not what tuning changed in them: they stay with their base"
             raise CheckpointError(message, "tune the new base, or import weights for it")
@@ -132,7 +134,7 @@ def _carried(source: Stage) -> str:
 def _keep(session: Session, tensors: "dict[str, Tensor]", base: str) -> None:
     from tav.tensor_files import save_tensors
 
-    stage = session.tuned
+    stage = tuned_stage(session)
     with locked(session.workspace, f"tuned-{stage.key}"):
         remove_leftovers(stage.folder)
         if stage.state != "fresh":
@@ -144,7 +146,7 @@ def _keep(session: Session, tensors: "dict[str, Tensor]", base: str) -> None:
 
 def _way(session: Session) -> Way:
     steps, check = session.settings.invert.steps, session.settings.invert.check
-    tuned, inverted = session.tuned, session.inverted(steps)
+    tuned, inverted = tuned_stage(session), inverted_stage(session, steps)
     tunes = external.way(tuned) is None and tuned.state != "fresh"
     forecaster = Forecaster(session)
     return Way(
@@ -156,7 +158,9 @@ def _way(session: Session) -> Way:
 
 
 def _states(session: Session) -> dict[str, State]:
-    return {one.name: one.state for one in (session.tuned, session.inverted(session.settings.invert.steps))}
+    return {
+        one.name: one.state for one in (tuned_stage(session), inverted_stage(session, session.settings.invert.steps))
+    }
 
 
 def _imported_for(session: Session) -> str | None:

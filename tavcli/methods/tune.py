@@ -18,8 +18,19 @@ from tav.events import TuneStep
 from tavcli.events import Begin, Note, RunEvent
 from tavcli.interrupts import Interrupted, interrupts
 from tavcli.methods.forecast import Forecaster, Stopwatch
+from tavcli.methods.loading import (
+    Network,
+    encoded_clip,
+    load_network,
+    loaded_network,
+    memory_guard,
+    network_inputs,
+    noise_schedule,
+    text_states,
+    video_network,
+)
 from tavcli.methods.resume import SaveClock
-from tavcli.workspace import stages
+from tavcli.workspace import external, stages
 from tavcli.workspace.external import refuse_lost
 from tavcli.workspace.locks import undisturbed
 from tavcli.workspace.session import Session
@@ -29,12 +40,45 @@ if TYPE_CHECKING:
     from tav.methods.tuning import Tuning
 
 
+def external_stage(session: Session) -> Stage | None:
+    """Weights that take the place of tuning's: imported, or carried over from another base."""
+    if session.settings.imported is not None:
+        return external.imported_stage(session.workspace.tuned, session.base_digest, session.settings.imported)
+    if session.settings.carried is not None:
+        return external.carried_stage(session.workspace.tuned, session.base_digest, session.settings.carried)
+    return None
+
+
+def tuned_stage(session: Session) -> Stage:
+    return external_stage(session) or stages.tuned_in(
+        session.workspace.tuned, session.settings, session.clip_inputs, session.base_digest, session.precision
+    )
+
+
+def load_tuned_network(session: Session) -> Iterator[RunEvent]:
+    """Load the network with its tuned weights, unless it is warm and has them."""
+    from tav.adapters.tuned import load_tuned
+
+    network: Network | None = session.warm.find("network", network_inputs(session))
+    if network is None:
+        yield from load_network(session)
+    if loaded_network(session).weights != tuned_stage(session).key:
+        loaded_network(session).weights = "half-loaded"
+        try:
+            stages.refuse_other(
+                tuned_stage(session), load_tuned(tuned_stage(session).result, video_network(session)), ""
+            )
+            loaded_network(session).weights = tuned_stage(session).key
+        except CheckpointError as error:
+            raise CheckpointError(error.message, f"{external.how_again(tuned_stage(session))} makes it again") from None
+
+
 def make_tuned(session: Session, fresh: bool = False) -> Iterator[RunEvent]:
     """Make the tuned weights: nothing if they are there, the rest of an interrupted or shorter run, or all of it.
 
     With `fresh` what is there is thrown away, but not before everything that the new run needs is loaded.
     """
-    stage, lock = session.tuned, f"tuned-{session.tuned.key}"
+    stage, lock = tuned_stage(session), f"tuned-{tuned_stage(session).key}"
     refuse_lost(stage)
     whole = stage.state == "fresh" and not _superseded(stage)
     if whole and not fresh and undisturbed(session.workspace, lock, stage.folder):
@@ -58,11 +102,11 @@ def _tune(session: Session, stage: Stage, fresh: bool) -> Iterator[RunEvent]:
         "tuning", forecaster.tune(session.settings.tune.steps - (0 if fresh else steps_done(stage)))
     )
     yield Note(f"tuning: {forecast}")
-    encoded = yield from session.encoded()
-    (context,) = yield from session.contexts([session.settings.caption])
-    yield from session.load_video()
-    session.network.weights = "half-tuned"
-    tuning = Tuning(session.video, session.settings.tune, forecast.rung)
+    encoded = yield from encoded_clip(session)
+    (context,) = yield from text_states(session, [session.settings.caption])
+    yield from load_network(session)
+    loaded_network(session).weights = "half-tuned"
+    tuning = Tuning(video_network(session), session.settings.tune, forecast.rung)
     if fresh:
         for state in _states_of_shorter(stage):
             state.unlink(missing_ok=True)
@@ -70,17 +114,19 @@ def _tune(session: Session, stage: Stage, fresh: bool) -> Iterator[RunEvent]:
     log = yield from _resume(stage, tuning)
     stage.open()  # only now: until here bad input may have stopped us
     yield Begin("tuning", session.settings.tune.steps, tuning.step)
-    with interrupts.deferred(), session.memory():
+    with interrupts.deferred(), memory_guard(session):
         watch, rung = Stopwatch(), tuning.rung
         try:
-            yield from _tune_loop(stage, tuning, log, watch.watch(steps(tuning, encoded, context, session.schedule)))
+            yield from _tune_loop(
+                stage, tuning, log, watch.watch(steps(tuning, encoded, context, noise_schedule(session)))
+            )
         except DeviceMemoryError:  # the step that did not fit has changed nothing
             _save_state(stage, tuning, log)
             raise
         if tuning.rung == rung:
             forecaster.observed("learn", watch, rung)
-        save_tuned(stage.result, session.video, origin_of(session, stage))
-        session.network.weights = stage.key
+        save_tuned(stage.result, video_network(session), origin_of(session, stage))
+        loaded_network(session).weights = stage.key
 
 
 def _tune_loop(stage: Stage, tuning: "Tuning", log: list[str], events: Iterator[RunEvent]) -> Iterator[RunEvent]:

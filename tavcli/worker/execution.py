@@ -12,9 +12,10 @@ from tavcli.config.files import Layer
 from tavcli.events import RunEvent
 from tavcli.interrupts import interrupts
 from tavcli.methods.edit import make_queued_edit
-from tavcli.methods.forecast import Forecaster
-from tavcli.methods.invert import make_inverted
-from tavcli.methods.tune import make_tuned
+from tavcli.methods.forecast import Forecast, Forecaster
+from tavcli.methods.invert import inverted_stage, make_inverted
+from tavcli.methods.loading import memory_guard
+from tavcli.methods.tune import make_tuned, tuned_stage
 from tavcli.queue.jobs import Job, Kind
 from tavcli.queue.queue import Queue
 from tavcli.workspace.edits import PARTIAL, Edit
@@ -50,7 +51,7 @@ def attended(session: Session, job: Job) -> Events:
     """The same for a worker: a wish stops it as Ctrl-C would, and lack of memory is told with the forecast."""
     queue, heeded = Queue(job.workspace), 0.0
     try:
-        with session.memory():
+        with memory_guard(session):
             for event in perform(session, job):
                 yield event
                 if time.monotonic() - heeded > _HEED:
@@ -63,7 +64,7 @@ def attended(session: Session, job: Job) -> Events:
 
 def starts_whole(session: Session, job: Job) -> bool:
     """Is there nothing to make first, and nothing of the job itself made yet?"""
-    tuned, inverted = session.tuned, session.inverted(session.settings.invert.steps)
+    tuned, inverted = tuned_stage(session), inverted_stage(session, session.settings.invert.steps)
     if job.kind == "tune":
         return tuned.state != "fresh" and not (tuned.folder / STATE).is_file()
     if job.kind == "invert":
@@ -87,17 +88,28 @@ def failure(error: Exception) -> dict[str, str]:
 def _with_forecast(session: Session, job: Job, error: DeviceMemoryError) -> DeviceMemoryError:
     """The same, with what was forecast and the nearest setting that may fit."""
     try:
-        with session.memory():
+        with memory_guard(session):
             forecaster = Forecaster(session)
-            forecast = forecaster.next_stage(job.kind)
+            forecast = _next_stage(forecaster, job.kind)
             return DeviceMemoryError(f"{error.message}; the forecast: {forecast}", forecaster.smaller(forecast))
     except (TavError, MemoryError):
         return error
 
 
+def _next_stage(forecaster: Forecaster, kind: str) -> Forecast:
+    """Of the first stage that a job of this kind (tune, invert, edit) has still to do."""
+    session, steps = forecaster.session, forecaster.session.settings.invert.steps
+    settings = session.settings.sample
+    if kind == "tune" or tuned_stage(session).state != "fresh":
+        return forecaster.tune(session.settings.tune.steps)
+    if kind == "invert" or (settings.inversion and inverted_stage(session, steps).state != "fresh"):
+        return forecaster.invert(steps, session.settings.invert.check, steps)
+    return forecaster.edit(steps, 1, settings.guidance_scale != 1)
+
+
 def _tune(session: Session, _: Job) -> Events:
-    refuse_lost(session.tuned)
-    if session.tuned.state != "fresh":
+    refuse_lost(tuned_stage(session))
+    if tuned_stage(session).state != "fresh":
         yield from make_tuned(session)
 
 
@@ -109,7 +121,7 @@ def _invert(session: Session, job: Job) -> Events:
 def _edit(session: Session, job: Job) -> Events:
     settings, steps = session.settings.sample, session.settings.invert.steps
     yield from _tune(session, job)
-    if settings.inversion and session.inverted(steps).state != "fresh":
+    if settings.inversion and inverted_stage(session, steps).state != "fresh":
         yield from _invert(session, job)
     yield from make_queued_edit(session, Edit(job.folder), settings, steps)
 

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from waiting import told, wait_for
 
+from tavcli.methods.tune import tuned_stage
 from tavcli.workspace.folder import Workspace
 from tavcli.workspace.locks import locked
 from tavcli.workspace.session import Session
@@ -97,7 +98,7 @@ def held_until_waited_for(workspace: Workspace, name: str, at_the_end: Call = la
 
 
 def test_who_waits_says_once_for_whom_and_goes_on_by_itself(done: Call, workspace: Workspace) -> None:
-    key = Session(workspace, {}).tuned.key
+    key = tuned_stage(Session(workspace, {})).key
     with held_until_waited_for(workspace, f"tuned-{key}"):
         said = done(workspace.folder, "tune")
     first, second = said.err.splitlines()[:2]
@@ -108,7 +109,7 @@ def test_who_waits_says_once_for_whom_and_goes_on_by_itself(done: Call, workspac
 
 
 def test_what_the_other_one_made_is_not_made_again(done: Call, tuned: Path, workspace: Workspace) -> None:
-    stage = Session(workspace, {}).tuned
+    stage = tuned_stage(Session(workspace, {}))
     theirs = tuned / "tuned" / stage.key
     with held_until_waited_for(workspace, f"tuned-{stage.key}", lambda: shutil.copytree(theirs, stage.folder)):
         said = done(workspace.folder, "tune")
@@ -120,7 +121,7 @@ def test_what_the_other_one_made_is_not_made_again(done: Call, tuned: Path, work
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_waiting_can_be_stopped_at_once(tav: Call, workspace: Workspace, snapshot: Call, number: Any) -> None:
     before = snapshot(workspace.folder)
-    name = f"tuned-{Session(workspace, {}).tuned.key}"
+    name = f"tuned-{tuned_stage(Session(workspace, {})).key}"
     with held(workspace, name), once_waited_for(lambda: os.kill(os.getpid(), number)):
         said = tav(workspace.folder, "tune")
     assert said.code == 130
@@ -129,7 +130,7 @@ def test_waiting_can_be_stopped_at_once(tav: Call, workspace: Workspace, snapsho
 
 
 def test_a_holder_that_is_killed_is_waited_for_no_more(done: Call, workspace: Workspace) -> None:
-    name = f"tuned-{Session(workspace, {}).tuned.key}"
+    name = f"tuned-{tuned_stage(Session(workspace, {})).key}"
     command = [sys.executable, "-c", HOLD, str(workspace.folder), name]
     holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert holder.stdout.readline() == "held\n"
@@ -142,7 +143,7 @@ def test_a_holder_that_is_killed_is_waited_for_no_more(done: Call, workspace: Wo
 
 def test_the_note_of_a_dead_holder_names_nobody(tav: Call, workspace: Workspace) -> None:
     """It lies there until the new holder has written its own."""
-    name = f"tuned-{Session(workspace, {}).tuned.key}"
+    name = f"tuned-{tuned_stage(Session(workspace, {})).key}"
     dead = {"pid": 2**22 + 1, "host": socket.gethostname(), "command": "tav tune", "since": "then"}
     for note in (json.dumps(dead), json.dumps({**dead, "pid": "x"}), "{", "[" * 5000, "3"):
         with locked(workspace, name):
@@ -218,7 +219,7 @@ def without_numbers(files: dict[str, bytes]) -> dict[str, bytes]:
 
 
 def test_settings_never_wait(done: Call, workspace: Workspace) -> None:
-    with locked(workspace, "edits"), locked(workspace, f"tuned-{Session(workspace, {}).tuned.key}"):
+    with locked(workspace, "edits"), locked(workspace, f"tuned-{tuned_stage(Session(workspace, {})).key}"):
         done(workspace.folder, "--no-wait", "--dry-run", "tune", "--steps", 3)
         workspace.remember({"tune": {"steps": 3}})
         assert workspace.read()["tune"]["steps"] == 3

@@ -16,6 +16,7 @@ from tav.events import InvertStep, SampleStep, TuneStep
 from tav.tensor_files import read_tensors
 from tavcli.events import Begin, Note
 from tavcli.interrupts import interrupts
+from tavcli.methods.loading import network_inputs
 from tavcli.queue import workers
 from tavcli.queue.events import Ended
 from tavcli.queue.queue import Queue
@@ -252,7 +253,7 @@ def test_a_paused_queue_holds_nothing_in_memory(
     def follow() -> None:
         for event in one.run():
             if isinstance(event, SampleStep) and event.step == 2:
-                held.append(one.warm.find("network", Session(Workspace(folder), {})._network_inputs) is not None)
+                held.append(one.warm.find("network", network_inputs(Session(Workspace(folder), {}))) is not None)
                 queue.hold()
             if isinstance(event, Ended):
                 ended.append(event.state)

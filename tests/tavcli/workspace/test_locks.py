@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tavcli.methods.tune import tuned_stage
 from tavcli.workspace.folder import Workspace
 from tavcli.workspace.locks import Busy, locked
 from tavcli.workspace.session import Session
@@ -34,7 +35,7 @@ def workspace(initial: Path, copy_of: Call) -> Workspace:
 
 
 def test_a_second_writer_is_told_who_the_first_is(process: Call, workspace: Workspace, snapshot: Call) -> None:
-    key, before = Session(workspace, {}).tuned.key, snapshot(workspace.folder)
+    key, before = tuned_stage(Session(workspace, {})).key, snapshot(workspace.folder)
     with locked(workspace, f"tuned-{key}"):
         said = process(workspace.folder, "--no-wait", "tune")
     assert (said.code, said.out) == (1, "")
@@ -45,7 +46,7 @@ def test_a_second_writer_is_told_who_the_first_is(process: Call, workspace: Work
 
 
 def test_whoever_waits_or_looks_is_not_stopped(tav: Call, workspace: Workspace) -> None:
-    key = Session(workspace, {}).tuned.key
+    key = tuned_stage(Session(workspace, {})).key
     with locked(workspace, f"tuned-{key}"):
         for command in (["ls"], ["show"], ["--dry-run", "edit", "x"]):
             assert tav(workspace.folder, *command).code == 0
