@@ -1,7 +1,7 @@
 """Text of others, made printable: no character of it acts on a terminal."""
 
 
-def plain(text: str) -> str:
+def printable(text: str) -> str:
     """`text` on one line, with what does not print spelled out."""
     return "".join(map(escaped, text))
 

@@ -1,7 +1,7 @@
 """Times and sizes, as people read them."""
 
 
-def clock(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """75 -> 1:15; 3675 -> 1:01:15."""
     minutes, seconds = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)

@@ -20,7 +20,7 @@ from tavcli.commands.app import run
 from tavcli.config.files import read_toml
 from tavcli.config.templates import templates
 from tavcli.events import Begin, Preview, Step
-from tavcli.queue.batch import Order, made_into_requests, session_for
+from tavcli.queue.batch import Batch, made_into_requests, session_for
 from tavcli.queue.jobs import Job
 from tavcli.queue.queue import Queue
 from tavcli.worker import consumer
@@ -61,7 +61,7 @@ def _fill(workspace: Workspace, edits: int, jobs: int) -> None:
     """Of the jobs that are not done, a third waits, a third has failed and a third was cancelled."""
     queue = Queue(workspace)
     prompts = tuple(f"a {ANIMALS[n % len(ANIMALS)]} is dancing {n:04}" for n in range(edits + jobs))
-    order = Order(prompts)
+    order = Batch(prompts)
     new, _ = queue.add(made_into_requests(session_for(workspace, order), order))
     made = _Made(workspace)
     for row in new[:edits]:
@@ -106,17 +106,17 @@ def at_work(workspace: Workspace) -> Iterator[None]:
     """Somebody works at the first job that waits, says four times a second how far it is, and shows pictures of it."""
     ended = threading.Event()
     with ExitStack() as held:
-        desk = consumer.sit(workspace, "cpu", held)
+        desk = consumer.open_consumer(workspace, "cpu", held)
         job = desk.take()
         assert job is not None
         desk.begin(job)
 
         def work() -> None:
-            desk.tell(Begin("sampling", 10**6))
+            desk.report(Begin("sampling", 10**6))
             for step in range(10**6):
                 if step % 8 == 0:
-                    desk.tell(Preview(np.roll(_pictures()[:, ::2, ::2], step, axis=2)))
-                desk.tell(Step(step, 10**6))
+                    desk.report(Preview(np.roll(_pictures()[:, ::2, ::2], step, axis=2)))
+                desk.report(Step(step, 10**6))
                 if ended.wait(0.26):
                     return
 

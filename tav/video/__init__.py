@@ -6,7 +6,7 @@ from tav.video.frame_folder import frame_files
 from tav.video.frame_selection import FrameChoice, choose_frames
 from tav.video.pillow_writers import resized
 from tav.video.probing import ClipInfo, probe
-from tav.video.quality import Looks, judge
+from tav.video.quality import ClipQuality, judge
 from tav.video.reading import Clip, read_clip
 from tav.video.recipe_metadata import check_recipe, read_recipe
 from tav.video.sheet import contact_sheet, first_picture
@@ -15,9 +15,9 @@ from tav.video.writing import check_output, write_video
 __all__ = [
     "Clip",
     "ClipInfo",
+    "ClipQuality",
     "Fit",
     "FrameChoice",
-    "Looks",
     "Rectangle",
     "check_output",
     "check_recipe",

@@ -29,7 +29,7 @@ DARK, BAR = 24, 0.03  # grey levels, share of a side: black bars
 
 
 @dataclass(frozen=True)
-class Looks:
+class ClipQuality:
     """What may be wrong with uint8 frames (f, h, w, 3).
 
     `cuts` are the numbers of the frames that follow upon a cut; `still`: nothing moves; `jumps`: too far from frame to
@@ -42,15 +42,15 @@ class Looks:
     bars: tuple[float, float]
 
 
-def judge(frames: NDArray[np.uint8]) -> Looks:
+def judge(frames: NDArray[np.uint8]) -> ClipQuality:
     """Look at the first frames (up to MOST_STEPS + 1) of uint8 (f, h, w, 3), without bars that fitting added."""
     if len(frames) < 2:
-        return Looks((), True, False, bars(frames))
+        return ClipQuality((), True, False, bars(frames))
     steps = measure(frames)
     drift = measure(frames[[0, -1]]).changed.max()
     jumps = bool(np.median(steps.found) < FEW_FOUND or np.median(steps.moved) > FAR)
     cuts = () if jumps else _cuts(steps.found)
-    return Looks(cuts, bool(max(drift, steps.changed.max()) < STILL), jumps, bars(frames))
+    return ClipQuality(cuts, bool(max(drift, steps.changed.max()) < STILL), jumps, bars(frames))
 
 
 def _cuts(found: NDArray[np.float64]) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ import typer
 import tav
 from tav.errors import TavError
 from tavcli.commands import bases, clean, demo, doctor, gallery, init, methods, queue, show, weights, work
-from tavcli.commands.console import Talk, flush, say_anything
+from tavcli.commands.console import Output, flush, say_anything
 from tavcli.commands.options import Options, globals_first
 from tavcli.config.bug_report import report
 from tavcli.interrupts import Interrupted, interrupts
@@ -87,7 +87,7 @@ def _ui(
     if web:
         from tavcli.tui.web import serve
 
-        serve(context.obj, port, Talk(context.obj).say)
+        serve(context.obj, port, Output(context.obj).say)
         return
     from tavcli.tui.launch import open_here
 

@@ -11,7 +11,7 @@ from tav.bases.digest import base_digest
 from tav.bases.lexicon import Lexicon
 from tav.bases.parts import inspect_base
 from tav.errors import SettingsError
-from tavcli.commands.console import Talk
+from tavcli.commands.console import Output
 from tavcli.commands.options import Options
 from tavcli.commands.switch_base import use
 from tavcli.config import bases
@@ -19,7 +19,7 @@ from tavcli.config.bases import HUB_CACHE, Entry, KnownBase, find_base, folder_s
 from tavcli.export import weights
 from tavcli.methods import convert_base
 from tavcli.methods.convert_base import Conversion
-from tavcli.text import plain
+from tavcli.text import printable
 from tavcli.units import size
 from tavcli.workspace.fingerprint import digest_cache
 
@@ -29,17 +29,17 @@ app = typer.Typer(help="Text-to-image bases: list, add, fetch, choose.", no_args
 @app.command("list")
 def list_bases(context: typer.Context) -> None:
     """List the embedded base, those that were added, and those in the local hub cache."""
-    talk = Talk(context.obj)
+    out = Output(context.obj)
     known = list(known_bases())
     data = [asdict(base) | {"path": str(base.path)} for base in known]
-    talk.table(data, ["name", "size", "place", "path"], map(_row, known))
+    out.table(data, ["name", "size", "place", "path"], map(_row, known))
     if not any(base.place == HUB_CACHE for base in known):
-        talk.say("no bases in the hub cache; `tav bases fetch NAME` downloads one, `tav bases add PATH` takes a folder")
+        out.say("no bases in the hub cache; `tav bases fetch NAME` downloads one, `tav bases add PATH` takes a folder")
 
 
 def _row(base: KnownBase) -> list[str]:
     place = f"{base.place}, gone" if base.gone else base.place
-    return [base.name, "-" if base.gone else size(base.size), place, plain(str(base.path))]
+    return [base.name, "-" if base.gone else size(base.size), place, printable(str(base.path))]
 
 
 @app.command()
@@ -57,9 +57,9 @@ def add(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Give a folder a short name, or make a base of a checkpoint of one file, once."""
-    talk = Talk(context.obj)
+    out = Output(context.obj)
     if path.is_file():
-        _convert(context.obj, talk, convert_base.plan(path, name, like), yes)
+        _convert(context.obj, out, convert_base.plan(path, name, like), yes)
         return
     if like is not None:
         raise SettingsError("--like is for checkpoints of one file", "a folder has configs of its own")
@@ -67,23 +67,23 @@ def add(
     chosen = free_name(name, path.resolve())
     if not context.obj.dry_run:
         bases.add(chosen, Entry(path=str(parts.folder)))
-        talk.say(_added(chosen))
-    talk.result({"name": chosen, "path": str(parts.folder)}, [] if context.obj.dry_run else [chosen])
+        out.say(_added(chosen))
+    out.result({"name": chosen, "path": str(parts.folder)}, [] if context.obj.dry_run else [chosen])
 
 
-def _convert(options: Options, talk: Talk, planned: Conversion, yes: bool) -> None:
+def _convert(options: Options, out: Output, planned: Conversion, yes: bool) -> None:
     predicts = planned.like.prediction_type
-    talk.say(f"{planned.folder}: about {size(planned.bytes)}")
-    talk.say(
+    out.say(f"{planned.folder}: about {size(planned.bytes)}")
+    out.say(
         f"configs, tokenizer and schedule of {planned.like_name}, which predicts {predicts} (--like BASE: another's)"
     )
     if not options.dry_run:
         if not _agreed(yes, "convert", "make this folder?"):
             return
         convert_base.convert(planned)
-        talk.say(_added(planned.name))
+        out.say(_added(planned.name))
     facts = {"name": planned.name, "path": str(planned.folder), "size": planned.bytes, "like": planned.like_name}
-    talk.result(facts, [] if options.dry_run else [planned.name])
+    out.result(facts, [] if options.dry_run else [planned.name])
 
 
 def _added(name: str) -> str:
@@ -97,18 +97,18 @@ def remove(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Take a base out of the list. A folder stays where it is; one that tav made from a file is removed."""
-    talk = Talk(context.obj)
+    out = Output(context.obj)
     entry = bases.listed(name)
     ours = bases.is_converted(name, entry)
     if ours:
-        talk.say(f"{entry.folder}, made from {entry.converted_from}, goes too: {size(folder_size(entry.folder))}")
-    talk.say(
+        out.say(f"{entry.folder}, made from {entry.converted_from}, goes too: {size(folder_size(entry.folder))}")
+    out.say(
         f"tav does not know which workspaces use {name}: those say so, until it is added again or another is chosen"
     )
     if context.obj.dry_run or (ours and not _agreed(yes, "remove", "remove it?")):
         return
     bases.remove(name)
-    talk.result({"name": name, "path": str(entry.folder), "removed": ours}, [])
+    out.result({"name": name, "path": str(entry.folder), "removed": ours}, [])
 
 
 def _agreed(yes: bool, verb: str, question: str) -> bool:
@@ -136,7 +136,7 @@ def info(context: typer.Context, name: Annotated[str, typer.Argument(metavar="NA
     recommended = parts.recommendation.model_dump(mode="json", exclude_none=True)
     advice = ", ".join(f"{name} {_plain(value)}" for name, value in recommended.items()) or "nothing"
     lines = [f"{name + ':':17}{value}" for name, value in {**facts, "recommends": advice}.items()]
-    Talk(context.obj).result({**facts, "recommends": recommended}, lines)
+    Output(context.obj).result({**facts, "recommends": recommended}, lines)
 
 
 def _words(lexicon: Lexicon | None) -> str:
@@ -158,18 +158,18 @@ def fetch(
     from tav.bases import catalog
 
     options: Options = context.obj
-    talk = Talk(options)
+    out = Output(options)
     plan = catalog.plan_fetch(name)
-    talk.say(f"{plan.name}: {len(plan.files)} files, {size(plan.total)}, licence {plan.licence}")
+    out.say(f"{plan.name}: {len(plan.files)} files, {size(plan.total)}, licence {plan.licence}")
     if options.dry_run:
-        talk.result(
+        out.result(
             {"name": plan.name, "size": plan.total, "licence": plan.licence, "files": [file for file, _ in plan.files]}
         )
         return
     if not _agreed(yes, "download", "download it?"):
         return
     folder = catalog.fetch(plan)
-    talk.result({"name": name, "path": str(folder)}, [str(folder)])
+    out.result({"name": name, "path": str(folder)}, [str(folder)])
 
 
 @app.command()
@@ -180,12 +180,12 @@ def extract(
 ) -> None:
     """Take the text-to-image base out of an official pipeline, for `tav import`. Its queries are the tuned ones."""
     options: Options = context.obj
-    talk = Talk(options)
+    out = Output(options)
     parts, needed = weights.base_in(pipeline, folder)
-    talk.say(f"{folder}: about {size(needed)}")
+    out.say(f"{folder}: about {size(needed)}")
     if not options.dry_run:
         weights.extract(parts, folder)
-    talk.result({"path": str(folder.resolve()), "size": needed}, [] if options.dry_run else [str(folder)])
+    out.result({"path": str(folder.resolve()), "size": needed}, [] if options.dry_run else [str(folder)])
 
 
 app.command("use")(use)

@@ -13,7 +13,7 @@ import typer
 
 from tav.atomic import TEMPORARY, is_leftover
 from tav.errors import TavError
-from tavcli.commands.console import Talk
+from tavcli.commands.console import Output
 from tavcli.commands.options import Options
 from tavcli.config.files import Layer
 from tavcli.methods.invert import inverted_stage
@@ -48,34 +48,34 @@ def clean(
 ) -> None:
     """List what nothing needs any more (stale stages, resume states, cache, trash), and remove it when told to."""
     options: Options = context.obj
-    talk = Talk(options)
+    out = Output(options)
     session = Session(options.workspace(), options.flags())
     found = list(_removable(session))
     total = sum(item.bytes for item in found)
     data = [{"path": str(item.path), "why": item.why, "size": item.bytes} for item in found]
     if not found:
-        talk.say("nothing to clean")
-        talk.result([])
+        out.say("nothing to clean")
+        out.result([])
         return
     folder = session.workspace.folder
-    talk.table(data, ["what", "why", "size"], [[str(i.path.relative_to(folder)), i.why, size(i.bytes)] for i in found])
+    out.table(data, ["what", "why", "size"], [[str(i.path.relative_to(folder)), i.why, size(i.bytes)] for i in found])
     asked = sys.stdin.isatty() and not options.json
     if options.dry_run or not (yes or (asked and typer.confirm(f"remove {size(total)}?", err=True))):
         if not asked:
-            talk.say(f"{size(total)} in all; --yes removes it")
+            out.say(f"{size(total)} in all; --yes removes it")
         return
     sizes = [item.bytes for item in found]  # before they are gone
-    freed = sum(one for one, item in zip(sizes, found, strict=True) if _remove(session.workspace, item, talk))
-    talk.say(f"removed {size(freed)}")
+    freed = sum(one for one, item in zip(sizes, found, strict=True) if _remove(session.workspace, item, out))
+    out.say(f"removed {size(freed)}")
 
 
-def _remove(workspace: Workspace, item: Removable, talk: Talk) -> bool:
+def _remove(workspace: Workspace, item: Removable, out: Output) -> bool:
     try:
         with locked(workspace, item.lock) if item.lock else nullcontext():
             shutil.rmtree(item.path) if item.path.is_dir() else item.path.unlink(missing_ok=True)
             return True
     except Busy as busy:
-        talk.warn(f"left alone: {busy.message}")
+        out.warn(f"left alone: {busy.message}")
         return False
 
 
@@ -130,7 +130,7 @@ def _stages_of(session: Session) -> set[str]:
 def _to_be_done(workspace: Workspace) -> list[Layer]:
     """The settings of the jobs that are neither done nor cancelled, each once."""
     jobs = (job for _, job in stamped(workspace).values() if job.state not in ("done", "cancelled"))
-    kept = [facts.settings | {"sample": {}} for job in jobs if (facts := job.facts) and facts.settings]
+    kept = [record.settings | {"sample": {}} for job in jobs if (record := job.record) and record.settings]
     return list({json.dumps(settings, sort_keys=True): settings for settings in kept}.values())
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tav.settings import ClipSettings
-    from tav.video import Clip, Fit, Looks
+    from tav.video import Clip, ClipQuality, Fit
 
 # A sheet of so many pictures in a row, and at most so many rows.
 COLUMNS, ROWS = 8, 8
@@ -37,7 +37,7 @@ def _seen(fitted: "Fit") -> str:
     return "the whole picture"
 
 
-def warnings(clip: "Clip", looks: "Looks", folder: bool) -> list[str]:
+def warnings(clip: "Clip", looks: "ClipQuality", folder: bool) -> list[str]:
     """What may spoil the result, each with what to do."""
     words = [*_cuts(clip, looks)]
     if len(clip.frames) == 1:
@@ -53,7 +53,7 @@ def warnings(clip: "Clip", looks: "Looks", folder: bool) -> list[str]:
     return words
 
 
-def _cuts(clip: "Clip", looks: "Looks") -> list[str]:
+def _cuts(clip: "Clip", looks: "ClipQuality") -> list[str]:
     if not looks.cuts:
         return []
     times = [clip.info.timestamps[clip.indices[number]] for number in looks.cuts]

@@ -29,9 +29,9 @@ from rich.table import Table
 from tav.events import Event, InvertStep, LessAtOnce, NotLearning, Recomputing, SampleStep, TuneStep, VaeStep
 from tavcli.commands.options import Options
 from tavcli.events import Begin, Checked, Note, Preview, Step
-from tavcli.queue.events import Began, Ended, Of
-from tavcli.text import plain
-from tavcli.units import clock
+from tavcli.queue.events import JobEnded, JobEvent, JobStarted
+from tavcli.text import printable
+from tavcli.units import duration
 from tavcli.workspace.folder import Workspace
 
 # The loss of one step says little, since its timestep is random: show the mean of the last ones.
@@ -70,7 +70,7 @@ def flush() -> None:
         raise
 
 
-class Talk:
+class Output:
     """What one command says."""
 
     def __init__(self, options: Options) -> None:
@@ -117,11 +117,11 @@ class Talk:
         results = []
         with self._progress() as progress_of:
             for event in events:
-                if isinstance(event, Of):
+                if isinstance(event, JobEvent):
                     progress = progress_of(event.workspace, event.name)
                     results += self._shown(event.event, progress, _of(event.name))
                     continue
-                if isinstance(event, Ended):
+                if isinstance(event, JobEnded):
                     progress_of(event.workspace, event.name).end()
                 results += self._shown(event, progress_of(None, ""), "")
         return results
@@ -138,21 +138,21 @@ class Talk:
             self.say(f"{of}out of memory in step {event.step}: going on with recompute = {event.rung}")
         elif isinstance(event, LessAtOnce):
             self.say(f"{of}out of memory: going on with attention in smaller pieces")
-        elif isinstance(event, Began):
-            self.say(f"job {event.name}: {plain(event.title)}")
-        elif isinstance(event, Ended):
+        elif isinstance(event, JobStarted):
+            self.say(f"job {event.name}: {printable(event.title)}")
+        elif isinstance(event, JobEnded):
             self._ended(event)
         elif isinstance(event, NotLearning):
             self.warn(of + _not_learning(event))
-        progressing = (Event, Begin, Step, Note, Preview, Began)
+        progressing = (Event, Begin, Step, Note, Preview, JobStarted)
         return [] if isinstance(event, progressing) else [event]
 
-    def _ended(self, event: Ended) -> None:
+    def _ended(self, event: JobEnded) -> None:
         if event.message:
-            self.warn(f"job {event.name} {event.state}: {plain(event.message)}")
-            self.warn(f"  {plain(event.hint)}") if event.hint else None
+            self.warn(f"job {event.name} {event.state}: {printable(event.message)}")
+            self.warn(f"  {printable(event.hint)}") if event.hint else None
         else:
-            self.say(f"job {event.name} {event.state} after {clock(event.seconds)}")
+            self.say(f"job {event.name} {event.state} after {duration(event.seconds)}")
 
     @contextmanager
     def _progress(self) -> "Iterator[Callable[[Workspace | None, str], _Bar | _Lines]]":
@@ -227,7 +227,7 @@ class _Lines:
         self.said = now
         elapsed = now - self.began
         left = elapsed / max(1, done - self.done) * (event.total - done)
-        words = [f"{self.what}: {done}/{event.total}", loss, f"{clock(elapsed)} elapsed", f"{clock(left)} left"]
+        words = [f"{self.what}: {done}/{event.total}", loss, f"{duration(elapsed)} elapsed", f"{duration(left)} left"]
         self.say(_of(self.name) + ", ".join(word for word in words if word))
 
     def end(self) -> None:

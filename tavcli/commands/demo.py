@@ -13,10 +13,10 @@ import typer
 from tav.bases.embedded import EMBEDDED
 from tav.errors import SettingsError
 from tav.settings import ClipSettings
-from tavcli.commands.console import Talk, short
+from tavcli.commands.console import Output, short
 from tavcli.commands.options import Options, globals_first
 from tavcli.config.templates import templates
-from tavcli.units import clock
+from tavcli.units import duration
 from tavcli.workspace.folder import SETTINGS
 
 CAPTION = "a man is skiing on the snow"
@@ -35,24 +35,24 @@ def demo(
 ) -> None:
     """Edit a drawn clip that comes with tav, from init to a sheet of three edits. Takes minutes; goes on if stopped."""
     options: Options = context.obj
-    talk = Talk(options)
+    out = Output(options)
     begun = _is_begun(folder)
     stages = _stages(folder, options)[begun:]  # the first one makes the workspace
     if options.dry_run:
         commands = [_typed(words) for _, words in stages]
-        talk.result(commands, commands)
+        out.result(commands, commands)
         return
     if begun:
-        talk.say(f"going on with the workspace {short(folder.resolve())}")
+        out.say(f"going on with the workspace {short(folder.resolve())}")
     began = time.monotonic()
     for what, words in stages:
-        talk.say(f"\n{what}\n$ {_typed(words)}")
+        out.say(f"\n{what}\n$ {_typed(words)}")
         result = _run(context, options, words)
     sheet = _sheet(folder, result)
-    talk.say(f"\ndone in {clock(time.monotonic() - began)}: {len(result)} edits, and a sheet of them")
-    talk.say(f'next: tav -C {short(folder.resolve())} edit "a panda is skiing on the snow"')
+    out.say(f"\ndone in {duration(time.monotonic() - began)}: {len(result)} edits, and a sheet of them")
+    out.say(f'next: tav -C {short(folder.resolve())} edit "a panda is skiing on the snow"')
     data = {"workspace": str(folder.resolve()), "edits": result, "sheet": str(sheet)}
-    talk.result(data, [*(short(Path(edit["video"])) for edit in result), short(sheet)])
+    out.result(data, [*(short(Path(edit["video"])) for edit in result), short(sheet)])
 
 
 def _clip() -> Path:

@@ -8,7 +8,7 @@ import typer
 
 import tav
 from tav.errors import SettingsError, TavError
-from tavcli.commands.console import Talk
+from tavcli.commands.console import Output
 from tavcli.commands.options import Options
 from tavcli.config.home import cache_folder, config_folder
 from tavcli.config.templates import templates
@@ -17,7 +17,7 @@ from tavcli.config.templates import templates
 def doctor(context: typer.Context) -> None:
     """Check this machine: device, precision, libraries, ffmpeg, bases, workspace. Exits with 1 if anything is wrong."""
     options: Options = context.obj
-    talk = Talk(options)
+    out = Output(options)
     facts = {"tav": tav.__version__, "python": platform.python_version(), "templates": str(templates())}
     facts |= {"user settings": str(config_folder()), "user cache": str(cache_folder())}
     problems: list[str] = []
@@ -27,9 +27,9 @@ def doctor(context: typer.Context) -> None:
         except (TavError, ImportError, OSError) as error:
             problems.append(f"{check.__name__.strip('_')}: {error}")
     data = {**facts, "problems": problems}
-    talk.result(data, [f"{name + ':':15}{value}" for name, value in facts.items()])
+    out.result(data, [f"{name + ':':15}{value}" for name, value in facts.items()])
     for problem in problems:
-        talk.warn(problem)
+        out.warn(problem)
     if problems:
         raise typer.Exit(1)
 

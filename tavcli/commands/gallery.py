@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from tav.errors import SettingsError
-from tavcli.commands.console import Talk, short
+from tavcli.commands.console import Output, short
 from tavcli.commands.options import Options
 from tavcli.export.gallery import finished, write
 from tavcli.units import size
@@ -23,20 +23,20 @@ def gallery(
 ) -> None:
     """Write one HTML page that shows the workspace's finished edits, side by side if wanted. It needs no server."""
     options: Options = context.obj
-    talk = Talk(options)
+    out = Output(options)
     workspace = options.workspace()
     path = _place(output or workspace.folder / "gallery.html")
     edits, unfinished = finished(workspace)
     if unfinished:
-        talk.say(f"left out: {unfinished} that {'is' if unfinished == 1 else 'are'} not finished")
+        out.say(f"left out: {unfinished} that {'is' if unfinished == 1 else 'are'} not finished")
     if options.dry_run:
-        talk.result({"path": str(path), "edits": len(edits)}, [f"{short(path)}: {_edits(len(edits))}"])
+        out.result({"path": str(path), "edits": len(edits)}, [f"{short(path)}: {_edits(len(edits))}"])
         return
-    (written,) = talk.follow(write(workspace, edits, path))
-    talk.say(f"{_edits(written.edits)}, {size(written.size)}")
+    (written,) = out.follow(write(workspace, edits, path))
+    out.say(f"{_edits(written.edits)}, {size(written.size)}")
     if written.size > _LARGE:
-        talk.warn(f"the page has {size(written.size)}: some browsers will be slow with it")
-    talk.result({"path": str(path), "edits": written.edits, "size": written.size}, [short(path)])
+        out.warn(f"the page has {size(written.size)}: some browsers will be slow with it")
+    out.result({"path": str(path), "edits": written.edits, "size": written.size}, [short(path)])
 
 
 def _place(path: Path) -> Path:

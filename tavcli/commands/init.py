@@ -10,7 +10,7 @@ from tav.bases.embedded import EMBEDDED
 from tav.errors import SettingsError
 from tav.settings import ClipSettings, parse
 from tavcli.commands.clip_report import draw, in_words, warnings
-from tavcli.commands.console import Talk, short
+from tavcli.commands.console import Output, short
 from tavcli.commands.options import Options
 from tavcli.commands.prompt_checks import warn_of_cut_text, warn_of_unknown_words
 from tavcli.config.bases import find_base, written_name
@@ -42,7 +42,7 @@ def init(
 ) -> None:
     """Make a workspace from a clip."""
     options: Options = context.obj
-    talk = Talk(options)
+    out = Output(options)
     given = {"start": start, "frames": frames, "stride": _stride(stride), "fps": fps, "size": _size(size), "fit": fit}
     flags = without_none(given)
     parse(ClipSettings, flags, "command line")
@@ -59,20 +59,20 @@ def init(
     values["caption"] = caption if caption is not None else _ask_caption(options)
     parts = facts.pop("parts")
     in_force(without_none(values), {}, parts.recommendation)
-    warn_of_cut_text(parts, talk, [values["caption"]])
-    warn_of_unknown_words(parts, talk, [values["caption"]])
+    warn_of_cut_text(parts, out, [values["caption"]])
+    warn_of_unknown_words(parts, out, [values["caption"]])
     if not options.dry_run:
         create(target, clip, without_none(values), lambda path: draw(path, taken))
     for line in facts.pop("said"):
-        talk.say(line)
+        out.say(line)
     for line in facts["warnings"]:
-        talk.warn(line)
+        out.warn(line)
     if not options.dry_run:
         facts["sheet"] = str(target.resolve() / SHEET)
-        talk.say(f"what was taken, as a sheet: {short(target.resolve() / SHEET)}")
-        talk.say(f'workspace {short(target.resolve())}; next: tav tune, or at once: tav edit "a new caption"')
+        out.say(f"what was taken, as a sheet: {short(target.resolve() / SHEET)}")
+        out.say(f'workspace {short(target.resolve())}; next: tav tune, or at once: tav edit "a new caption"')
     result = {"workspace": str(target.resolve()), "caption": values["caption"], "base": values["base"], **facts}
-    talk.result(result, [] if options.dry_run else [str(target)])
+    out.result(result, [] if options.dry_run else [str(target)])
 
 
 def _take(clip: Path, values: dict[str, Any], preset: str | None, flags: Layer) -> dict[str, Any]:

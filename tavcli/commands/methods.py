@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tavcli.commands.console import Talk, checked, short
+from tavcli.commands.console import Output, checked, short
 from tavcli.commands.options import Options
 from tavcli.commands.prompt_checks import refuse_odd_texts, warn_of_cut_text, warn_of_unknown_words
 from tavcli.config.files import Layer
@@ -39,22 +39,22 @@ def tune(
 ) -> None:
     """Teach the base this clip. Resumes by itself; settings given here are written into tav.toml."""
     options: Options = context.obj
-    talk = Talk(options)
+    out = Output(options)
     refuse_given(options.workspace().read())
-    session = _open(options, talk, {"tune": without_none({"steps": steps, "learning_rate": lr, "scope": scope})})
+    session = _open(options, out, {"tune": without_none({"steps": steps, "learning_rate": lr, "scope": scope})})
     stage = tuned_stage(session)
     if options.dry_run:
-        talk.result(*_plan([_will_tune(session, fresh)]))
+        out.result(*_plan([_will_tune(session, fresh)]))
         return
     if stage.state == "fresh" and not fresh:
-        talk.say("the tuned weights are fresh: nothing to do (--fresh starts again)")
-    warn_of_cut_text(session.parts, talk, [session.settings.caption])
+        out.say("the tuned weights are fresh: nothing to do (--fresh starts again)")
+    warn_of_cut_text(session.parts, out, [session.settings.caption])
     try:
-        talk.follow(make_tuned(session, fresh))
+        out.follow(make_tuned(session, fresh))
     except Interrupted:
         raise Interrupted("`tav tune`, without --fresh, goes on where it was" if fresh else "") from None
-    talk.result({"stage": "tuned", "key": stage.key, "file": str(stage.result)}, [short(stage.result)])
-    talk.detail(f"{size(stage.result.stat().st_size)}; its resume state is kept, `tav clean` removes it")
+    out.result({"stage": "tuned", "key": stage.key, "file": str(stage.result)}, [short(stage.result)])
+    out.detail(f"{size(stage.result.stat().st_size)}; its resume state is kept, `tav clean` removes it")
 
 
 def invert(
@@ -64,20 +64,18 @@ def invert(
 ) -> None:
     """Find the noise that gives the clip back. Settings given here are written into tav.toml."""
     options: Options = context.obj
-    talk = Talk(options)
-    session = _open(options, talk, {"invert": without_none({"steps": steps})})
+    out = Output(options)
+    session = _open(options, out, {"invert": without_none({"steps": steps})})
     steps, check = session.settings.invert.steps, session.settings.invert.check and not no_check
     if options.dry_run:
-        talk.result(*_plan([_will_tune(session), _will_invert(session, steps, check)]))
+        out.result(*_plan([_will_tune(session), _will_invert(session, steps, check)]))
         return
-    _make_tuned(session, talk)
+    _make_tuned(session, out)
     stage = inverted_stage(session, steps)
     if stage.state == "fresh" and (stage.score or not check):
-        talk.say("the inversion is fresh: nothing to do")
-    _follow_inversion(session, talk, steps, check)
-    talk.result(
-        {"stage": "inverted", "key": stage.key, "file": str(stage.result), **stage.score}, [short(stage.result)]
-    )
+        out.say("the inversion is fresh: nothing to do")
+    _follow_inversion(session, out, steps, check)
+    out.result({"stage": "inverted", "key": stage.key, "file": str(stage.result), **stage.score}, [short(stage.result)])
 
 
 def edit(
@@ -105,7 +103,7 @@ def edit(
 ) -> None:
     """Make the clip's video for a new caption. Tunes and inverts first where that is missing or stale."""
     options: Options = context.obj
-    talk = Talk(options)
+    out = Output(options)
     there = video.place(output, scale, prompts)
     refuse_odd_texts(prompts, negative)
     sampling = {"negative_prompt": negative, "guidance_scale": guidance, "vary": vary, "seed": seed}
@@ -114,25 +112,25 @@ def edit(
     session = Session(options.workspace(), flags, wait=not options.no_wait)
     settings, steps = session.settings.sample, session.settings.invert.steps
     if seed is not None and settings.vary == 0 and settings.inversion:
-        talk.warn("a seed changes nothing without --vary or --no-inversion")
-    warn_of_unknown_words(session.parts, talk, [*prompts, settings.negative_prompt], session.settings.caption)
+        out.warn("a seed changes nothing without --vary or --no-inversion")
+    warn_of_unknown_words(session.parts, out, [*prompts, settings.negative_prompt], session.settings.caption)
     if options.dry_run:
-        talk.result(*_plan(_will_edit(session, prompts)))
+        out.result(*_plan(_will_edit(session, prompts)))
         return
-    warn_of_cut_text(session.parts, talk, [*prompts, settings.negative_prompt])
-    _make_tuned(session, talk)
+    warn_of_cut_text(session.parts, out, [*prompts, settings.negative_prompt])
+    _make_tuned(session, out)
     if settings.inversion and inverted_stage(session, steps).state != "fresh":
-        talk.say(_because("inverting the clip first", inverted_stage(session, steps)))
-        _follow_inversion(session, talk, steps, session.settings.invert.check)
-    made = [one for one in talk.follow(make_edits(session, prompts, settings, steps)) if isinstance(one, Edit)]
+        out.say(_because("inverting the clip first", inverted_stage(session, steps)))
+        _follow_inversion(session, out, steps, session.settings.invert.check)
+    made = [one for one in out.follow(make_edits(session, prompts, settings, steps)) if isinstance(one, Edit)]
     if there is not None:
         video.write(session, made[0], there, scale)
     made.sort(key=lambda one: one.number)
     data = [{"number": one.number, "prompt": one.recipe["prompt"], "video": str(one.video)} for one in made]
-    talk.result(data, [short(one.video) for one in made])
+    out.result(data, [short(one.video) for one in made])
 
 
-def _open(options: Options, talk: Talk, flags: Layer) -> Session:
+def _open(options: Options, out: Output, flags: Layer) -> Session:
     """The session with these flags in force; they are written down, so that the next command finds the same stage."""
     workspace = options.workspace()
     flags = {name: values for name, values in flags.items() if values} | options.flags()
@@ -140,24 +138,24 @@ def _open(options: Options, talk: Talk, flags: Layer) -> Session:
     if not options.dry_run:
         device_free = {name: value for name, value in flags.items() if name != "device"}
         for change in workspace.remember(device_free):
-            talk.say(f"tav.toml: {change}")
+            out.say(f"tav.toml: {change}")
     return session
 
 
-def _make_tuned(session: Session, talk: Talk) -> None:
+def _make_tuned(session: Session, out: Output) -> None:
     stage = tuned_stage(session)
     refuse_lost(stage)
     if stage.state != "fresh":
-        talk.say(_because("tuning first", stage))
-        talk.follow(make_tuned(session))
+        out.say(_because("tuning first", stage))
+        out.follow(make_tuned(session))
 
 
-def _follow_inversion(session: Session, talk: Talk, steps: int, check: bool) -> None:
-    for result in talk.follow(make_inverted(session, steps, check)):
+def _follow_inversion(session: Session, out: Output, steps: int, check: bool) -> None:
+    for result in out.follow(make_inverted(session, steps, check)):
         if isinstance(result, Checked):
-            talk.say(checked(result))
+            out.say(checked(result))
             if result.vae_psnr - result.psnr > 6:
-                talk.warn("the inversion loses much of the clip; look at the sheet before paying for edits")
+                out.warn("the inversion loses much of the clip; look at the sheet before paying for edits")
 
 
 def _because(what: str, stage: Stage) -> str:

@@ -2,20 +2,20 @@
 
 from tav.bases.parts import BaseParts
 from tav.errors import SettingsError
-from tavcli.commands.console import Talk
+from tavcli.commands.console import Output
 
 
-def warn_of_cut_text(parts: BaseParts, talk: Talk, texts: list[str]) -> None:
+def warn_of_cut_text(parts: BaseParts, out: Output, texts: list[str]) -> None:
     """Warn of each text that is longer than the base reads, with what is cut."""
     from tav.bases.text import context_length, load_tokenizer, text_that_is_cut
 
     tokenizer = load_tokenizer(parts)
     for text in dict.fromkeys(texts):
         if cut := text_that_is_cut(tokenizer, context_length(parts, tokenizer), text):
-            talk.warn(f"the text encoder reads only the start of “{text[:40]}...”; cut: “{cut}”")
+            out.warn(f"the text encoder reads only the start of “{text[:40]}...”; cut: “{cut}”")
 
 
-def warn_of_unknown_words(parts: BaseParts, talk: Talk, texts: list[str], taught: str = "") -> None:
+def warn_of_unknown_words(parts: BaseParts, out: Output, texts: list[str], taught: str = "") -> None:
     """Warn once of each word that the base was not trained on, if it says which ones it was.
 
     A spare word means something once it stands in the caption that was tuned: `taught`.
@@ -25,10 +25,10 @@ def warn_of_unknown_words(parts: BaseParts, talk: Talk, texts: list[str], taught
     text = "\n".join(texts)
     for word, near in parts.lexicon.unknown_words(text):
         names = ", ".join(f'"{one}"' for one in near)
-        talk.warn(f'the base does not know "{word}"' + (f" (nearest: {names})" if near else ""))
+        out.warn(f'the base does not know "{word}"' + (f" (nearest: {names})" if near else ""))
     for word in parts.lexicon.spare_words(text):
         if word not in parts.lexicon.spare_words(taught):
-            talk.warn(f'"{word}" is a spare word of the base: it means nothing until something is tuned under it')
+            out.warn(f'"{word}" is a spare word of the base: it means nothing until something is tuned under it')
 
 
 def refuse_odd_texts(prompts: list[str], negative: str | None) -> None:

@@ -10,18 +10,18 @@ import typer
 
 from tav.atomic import read_text
 from tav.errors import SettingsError
-from tavcli.commands.console import Talk
+from tavcli.commands.console import Output
 from tavcli.commands.options import Options
 from tavcli.commands.prompt_checks import refuse_odd_texts, warn_of_unknown_words
 from tavcli.methods.invert import inverted_stage
 from tavcli.methods.tune import tuned_stage
-from tavcli.queue import batch, estimates, grid
-from tavcli.queue.batch import Order, made_into_requests, session_for
-from tavcli.queue.jobs import Kind, Request
+from tavcli.queue import estimates, grid
+from tavcli.queue.batch import Batch, made_into_requests, session_for, stage_request
+from tavcli.queue.jobs import JobRequest, Kind
 from tavcli.queue.queue import Queue, Row
 from tavcli.queue.workers import living_workers
-from tavcli.text import plain
-from tavcli.units import clock
+from tavcli.text import printable
+from tavcli.units import duration
 from tavcli.workspace.session import Session
 
 app = typer.Typer(help="Jobs that wait for a worker: add, list, pause, move, retry.", no_args_is_help=True)
@@ -51,12 +51,12 @@ def add(
 ) -> None:
     """Queue one edit for each prompt, and for each combination of the lists given."""
     options: Options = context.obj
-    talk = Talk(options)
+    out = Output(options)
     texts = [*(prompts or []), *(_lines(file) if file else [])]
     if not texts:
         raise SettingsError("no prompt", "say what the new videos show, or name a file with --file")
     refuse_odd_texts(texts, negative)
-    order = Order(
+    batch = Batch(
         tuple(texts),
         negative,
         steps=steps,
@@ -68,11 +68,11 @@ def add(
         vary=vary or "",
         seed=seed or "",
     )
-    session = session_for(options.workspace(), order)
-    wanted = made_into_requests(session, order)
+    session = session_for(options.workspace(), batch)
+    wanted = made_into_requests(session, batch)
     settings, prompts_of = session.settings, dict.fromkeys(str(one.recipe["prompt"]) for one in wanted if one.recipe)
-    warn_of_unknown_words(session.parts, talk, [*prompts_of, settings.sample.negative_prompt], settings.caption)
-    _add(options, talk, session, wanted, ask=len(wanted) > len(texts) and not yes)
+    warn_of_unknown_words(session.parts, out, [*prompts_of, settings.sample.negative_prompt], settings.caption)
+    _add(options, out, session, wanted, ask=len(wanted) > len(texts) and not yes)
 
 
 @app.command()
@@ -89,30 +89,30 @@ def invert(context: typer.Context) -> None:
 
 def _add_stage(options: Options, kind: Kind) -> None:
     session = Session(options.workspace(), options.flags())
-    _add(options, Talk(options), session, [batch.stage_request(session, kind)], ask=False)
+    _add(options, Output(options), session, [stage_request(session, kind)], ask=False)
 
 
-def _add(options: Options, talk: Talk, session: Session, wanted: list[Request], ask: bool) -> None:
+def _add(options: Options, out: Output, session: Session, wanted: list[JobRequest], ask: bool) -> None:
     queue = Queue(session.workspace)
     ask = ask and sys.stdin.isatty() and not options.json
     if options.dry_run or ask:
         first, wanted = _forecast(session, wanted)
         seconds = first + sum(request.seconds or 0 for request in wanted)
-        talk.say(f"{_count(len(wanted), 'job')}, about {clock(seconds)}{_of_which(first)}")
+        out.say(f"{_count(len(wanted), 'job')}, about {duration(seconds)}{_of_which(first)}")
         if options.dry_run:
-            talk.result({"jobs": len(wanted), "seconds": round(seconds, 1)})
+            out.result({"jobs": len(wanted), "seconds": round(seconds, 1)})
             return
         if not typer.confirm("queue them?", err=True):
             return
     added, twins = queue.add(wanted)
     for row in twins:
-        talk.say(f"job {row.name} is this very one already ({row.state})")
+        out.say(f"job {row.name} is this very one already ({row.state})")
     if added and not living_workers(session.workspace):
-        talk.say("`tav work` does what is queued, `tav ui` too")
-    talk.result([_data(row) for row in added], [f"{row.name}\t{plain(row.summary.title)}" for row in added])
+        out.say("`tav work` does what is queued, `tav ui` too")
+    out.result([_data(row) for row in added], [f"{row.name}\t{printable(row.summary.title)}" for row in added])
 
 
-def _forecast(session: Session, wanted: list[Request]) -> tuple[float, list[Request]]:
+def _forecast(session: Session, wanted: list[JobRequest]) -> tuple[float, list[JobRequest]]:
     """Seconds of what has to be made first, and the requests with their own: as measured here, else counted."""
     from tavcli.methods.forecast import Forecaster
 
@@ -122,7 +122,7 @@ def _forecast(session: Session, wanted: list[Request]) -> tuple[float, list[Requ
     tune = forecaster.tune(settings.tune.steps).seconds if tuning else 0.0
     invert = forecaster.invert(steps, settings.invert.check, steps).seconds if inverting else 0.0
 
-    def seconds(request: Request) -> float:
+    def seconds(request: JobRequest) -> float:
         if request.recipe is None:
             return tune if request.kind == "tune" else tune + invert
         return forecaster.edit(steps, 1, request.recipe["guidance_scale"] != 1).seconds
@@ -132,7 +132,7 @@ def _forecast(session: Session, wanted: list[Request]) -> tuple[float, list[Requ
 
 
 def _of_which(first: float) -> str:
-    return f", of which {clock(first)} for tuning and inversion first" if first else ""
+    return f", of which {duration(first)} for tuning and inversion first" if first else ""
 
 
 @app.command("ls")
@@ -142,32 +142,36 @@ def list_jobs(
 ) -> None:
     """List the jobs: what runs, what waits and for how long, what failed."""
     options: Options = context.obj
-    talk = Talk(options)
+    out = Output(options)
     queue = Queue(options.workspace())
     rows, workers = queue.rows(), living_workers(queue.workspace)
     times = {one.row.id: one for one in estimates.waiting(rows, workers, time.time())}
     shown = [row for row in rows if every or row.state != "done"]
     if not options.json:
-        _say_how_it_stands(talk, queue, rows, bool(workers), list(times.values()))
+        _say_how_it_stands(out, queue, rows, bool(workers), list(times.values()))
     columns = ["job", "state", "what", "settings", "left"]
-    cells = [[row.name, row.state, plain(row.summary.title), _settings(row), _left(times.get(row.id))] for row in shown]
+    cells = [
+        [row.name, row.state, printable(row.summary.title), _settings(row), _left(times.get(row.id))] for row in shown
+    ]
     data = [_data(row) | {"left": times[row.id].left if row.id in times else None} for row in shown]
     if shown or options.json:
-        talk.table(data, columns, cells)
+        out.table(data, columns, cells)
     for row in shown:
         if row.summary.error:
-            talk.say(f"job {row.name}: {plain(row.summary.error)}")
-            talk.say(f"  {plain(row.summary.hint)}")
+            out.say(f"job {row.name}: {printable(row.summary.error)}")
+            out.say(f"  {printable(row.summary.hint)}")
 
 
-def _say_how_it_stands(talk: Talk, queue: Queue, rows: list[Row], worked: bool, times: list[estimates.Waiting]) -> None:
+def _say_how_it_stands(
+    out: Output, queue: Queue, rows: list[Row], worked: bool, times: list[estimates.Waiting]
+) -> None:
     waiting = sum(row.state == "queued" for row in rows)
     ends = [one.left for one in times if one.left is not None]
     words = [_count(waiting, "job") + " queued", f"{sum(row.state == 'done' for row in rows)} done"]
-    words += [f"about {clock(max(ends))} left"] if ends and all(one.own is not None for one in times) else []
+    words += [f"about {duration(max(ends))} left"] if ends and all(one.own is not None for one in times) else []
     words += ["paused (`tav queue resume`)"] if queue.paused else []
     words += [] if worked or not waiting else ["no worker (`tav work`)"]
-    talk.say(", ".join(words))
+    out.say(", ".join(words))
 
 
 @app.command()
@@ -179,7 +183,7 @@ def pause(context: typer.Context, names: SomeNames = None) -> None:
         _changed(options, queue.pause(names), "paused")
         return
     queue.hold()
-    Talk(options).say("the queue is paused; `tav queue resume` goes on")
+    Output(options).say("the queue is paused; `tav queue resume` goes on")
 
 
 @app.command()
@@ -188,7 +192,7 @@ def resume(context: typer.Context, names: SomeNames = None) -> None:
     options: Options = context.obj
     queue = Queue(options.workspace())
     if names and queue.paused:
-        Talk(options).warn("the whole queue is paused too: `tav queue resume`")
+        Output(options).warn("the whole queue is paused too: `tav queue resume`")
     _changed(options, queue.resume(names) if names else queue.release(), "queued")
 
 
@@ -223,7 +227,7 @@ def move(
 
 def _changed(options: Options, rows: list[Row], word: str) -> None:
     words = [f"{row.name}\t{'will be ' if row.state == 'running' else ''}{word}" for row in rows]
-    Talk(options).result([_data(row) for row in rows], words)
+    Output(options).result([_data(row) for row in rows], words)
 
 
 def _data(row: Row) -> dict[str, Any]:
@@ -240,7 +244,7 @@ def _settings(row: Row) -> str:
 
 
 def _left(one: estimates.Waiting | None) -> str:
-    return "" if one is None or one.left is None else clock(one.left)
+    return "" if one is None or one.left is None else duration(one.left)
 
 
 def _count(number: int, what: str) -> str:

@@ -9,14 +9,14 @@ import typer
 
 from tav.errors import BaseModelError, SettingsError, TavError
 from tav.settings import BaseRecommendation
-from tavcli.commands.console import Talk, short
+from tavcli.commands.console import Output, short
 from tavcli.commands.options import Options
 from tavcli.config.files import read_json
 from tavcli.config.settings import WorkspaceSettings, in_force
 from tavcli.methods.invert import inverted_stage
 from tavcli.methods.tune import tuned_stage
 from tavcli.queue.queue import Queue
-from tavcli.text import plain
+from tavcli.text import printable
 from tavcli.workspace import external
 from tavcli.workspace.edits import JOB, RECIPE, Edit, all_edits, find_edit
 from tavcli.workspace.folder import Workspace
@@ -38,20 +38,20 @@ _NEXT = {
 def ls(context: typer.Context) -> None:
     """List the edits of the workspace."""
     options: Options = context.obj
-    talk = Talk(options)
+    out = Output(options)
     workspace = options.workspace()
     edits = all_edits(workspace)
     states = _states(workspace, edits)
     rows = [_row(edit, states[edit.number]) for edit in edits]
     if not rows and not options.json:
-        talk.say('no edits yet: tav edit "a new caption"')
+        out.say('no edits yet: tav edit "a new caption"')
         return
     columns = {"number": "edit", "state": "state", "prompt": "prompt", "guidance_scale": "guidance", "steps": "steps"}
     data = [row | {"video": str(row["video"])} for row in rows]
-    talk.table(
+    out.table(
         data,
         [*columns.values(), "start"],
-        [[plain(str(row[name])) for name in (*columns, "start")] for row in rows],
+        [[printable(str(row[name])) for name in (*columns, "start")] for row in rows],
     )
 
 
@@ -63,14 +63,14 @@ def show(
 ) -> None:
     """Print an edit's recipe, or that in a file; without either, the workspace's settings and stages."""
     options: Options = context.obj
-    talk = Talk(options)
+    out = Output(options)
     if name is None:
-        _show_workspace(options, talk)
+        _show_workspace(options, out)
     elif _is_file(name):
-        _show_file(Path(name), talk)
+        _show_file(Path(name), out)
     else:
         workspace = options.workspace()
-        _show_edit(workspace, find_edit(workspace, name), talk)
+        _show_edit(workspace, find_edit(workspace, name), out)
 
 
 def _is_file(name: str) -> bool:
@@ -79,7 +79,7 @@ def _is_file(name: str) -> bool:
     return name != "" and not _EDIT.fullmatch(name) and (path.suffix != "" or path.exists())
 
 
-def _show_file(path: Path, talk: Talk) -> None:
+def _show_file(path: Path, out: Output) -> None:
     """Needs no workspace, and runs nothing: anyone can write a recipe."""
     from tav.video import read_recipe
     from tav.video.ffmpeg import one_line
@@ -89,16 +89,16 @@ def _show_file(path: Path, talk: Talk) -> None:
     if recipe is None:
         raise SettingsError(f"{where} has no recipe in it", "`tav edit -o` writes files that have one")
     again = command(checked(recipe, where), None if path.suffix == ".toml" else path.name)
-    talk.say(f"{where}; to make it again, in a workspace of the same clip, base and tuning: {again}")
-    talk.result({**recipe, "file": str(path), "command": again}, [as_toml(recipe)])
+    out.say(f"{where}; to make it again, in a workspace of the same clip, base and tuning: {again}")
+    out.result({**recipe, "file": str(path), "command": again}, [as_toml(recipe)])
 
 
-def _show_edit(workspace: Workspace, edit: Edit, talk: Talk) -> None:
+def _show_edit(workspace: Workspace, edit: Edit, out: Output) -> None:
     recipe = edit.recipe
     state = _states(workspace, [edit])[edit.number]
     words = _NEXT[state].format(edit.number) if state in _NEXT else _again(workspace, edit, recipe)
-    talk.say(f"{short(edit.folder)} ({state}); {words}")
-    talk.result({**recipe, "state": state, "made": _made(edit)}, [as_toml(recipe)])
+    out.say(f"{short(edit.folder)} ({state}); {words}")
+    out.result({**recipe, "state": state, "made": _made(edit)}, [as_toml(recipe)])
 
 
 def _again(workspace: Workspace, edit: Edit, recipe: dict[str, Any]) -> str:
@@ -113,7 +113,7 @@ def _again(workspace: Workspace, edit: Edit, recipe: dict[str, Any]) -> str:
     return f"to make it again: {command(needed)}"
 
 
-def _show_workspace(options: Options, talk: Talk) -> None:
+def _show_workspace(options: Options, out: Output) -> None:
     workspace = options.workspace()
     settings_in_force, stages, unknown = _what_is_there(workspace, options)
     edits = all_edits(workspace)
@@ -127,9 +127,9 @@ def _show_workspace(options: Options, talk: Talk) -> None:
     settings = tomlkit.dumps(_without_none(data["settings"])).rstrip()
     lines = [f"# {workspace.folder}", settings, ""]
     lines += [f"# {name}: {stage['state']}{stage.get('why', '')} ({stage['key']})" for name, stage in stages.items()]
-    talk.result(data, [*lines, f"# edits: {done} done, {len(edits) - done} unfinished"])
+    out.result(data, [*lines, f"# edits: {done} done, {len(edits) - done} unfinished"])
     if unknown:
-        talk.warn(f"what is fresh cannot be told: {unknown}")
+        out.warn(f"what is fresh cannot be told: {unknown}")
 
 
 def _what_is_there(workspace: Workspace, options: Options) -> tuple[WorkspaceSettings, dict[str, Any], str]:
@@ -149,7 +149,7 @@ def _why(stage: Stage) -> dict[str, str]:
     if way := external.way(stage):
         there = external.in_words(way, external.carried_from(stage))
         words = there if stage.state == "fresh" else f"what was {GIVEN[way]} is not there"
-        return {"why": f", {plain(words)}"}
+        return {"why": f", {printable(words)}"}
     why = stage.why_stale() if stage.state == "stale" else ""
     return {"why": f", {why}"} if why else {}
 

@@ -6,12 +6,12 @@ from typing import Annotated, Any
 import typer
 
 from tav.errors import TavError
-from tavcli.commands.console import Talk
+from tavcli.commands.console import Output
 from tavcli.commands.options import Options
 from tavcli.methods.forecast import Forecast
-from tavcli.methods.switch_base import Rebasing, Way
-from tavcli.text import plain
-from tavcli.units import clock
+from tavcli.methods.switch_base import BaseSwitch, Way
+from tavcli.text import printable
+from tavcli.units import duration
 
 
 def use(
@@ -23,30 +23,30 @@ def use(
 ) -> None:
     """Choose another base for this workspace. What was made with the old one stays, and is fresh with it again."""
     options: Options = context.obj
-    talk = Talk(options)
-    rebasing = Rebasing(options.workspace(), name, options.flags())
-    again, carrying, refusal = rebasing.again(), *_carrying(rebasing)
+    out = Output(options)
+    switch = BaseSwitch(options.workspace(), name, options.flags())
+    again, carrying, refusal = switch.again(), *_carrying(switch)
     if carry_over and refusal is not None:
         raise refusal
-    stale = rebasing.stale()
-    lines = [f"base: {rebasing.was} -> {rebasing.base}", f"becomes stale: {', '.join(stale) or 'nothing'}"]
+    stale = switch.stale()
+    lines = [f"base: {switch.was} -> {switch.base}", f"becomes stale: {', '.join(stale) or 'nothing'}"]
     lines += [_again(again), _carried(carrying, refusal)]
     for line in lines:
-        talk.say(plain(line))
-    if carry_over and rebasing.other_target:
-        talk.warn(f"{plain(rebasing.other_target)}: look at one edit before paying for many")
-    facts: dict[str, Any] = {"base": rebasing.base, "was": rebasing.was, "folder": str(rebasing.new.parts.folder)}
+        out.say(printable(line))
+    if carry_over and switch.other_target:
+        out.warn(f"{printable(switch.other_target)}: look at one edit before paying for many")
+    facts: dict[str, Any] = {"base": switch.base, "was": switch.was, "folder": str(switch.new.parts.folder)}
     facts |= {"stale": stale, "tune_again": _facts(again), "carry_over": _facts(carrying)}
     facts["refused"] = refusal.message if refusal else None
     if not options.dry_run:
-        for change in rebasing.go(carry_over):
-            talk.say(f"tav.toml: {change}")
-    talk.result(facts, [] if options.dry_run else [rebasing.base])
+        for change in switch.go(carry_over):
+            out.say(f"tav.toml: {change}")
+    out.result(facts, [] if options.dry_run else [switch.base])
 
 
-def _carrying(rebasing: Rebasing) -> tuple[Way | None, TavError | None]:
+def _carrying(switch: BaseSwitch) -> tuple[Way | None, TavError | None]:
     try:
-        return rebasing.carrying(), None
+        return switch.carrying(), None
     except TavError as error:
         return None, error
 
@@ -54,7 +54,7 @@ def _carrying(rebasing: Rebasing) -> tuple[Way | None, TavError | None]:
 def _again(way: Way) -> str:
     if way.tuned == "fresh":
         return f"the tuned weights for it are there already{_inversion(way)}"
-    return f"tuning again: {clock(round(way.seconds))} in all; {way.tune}"
+    return f"tuning again: {duration(round(way.seconds))} in all; {way.tune}"
 
 
 def _carried(way: Way | None, refusal: TavError | None) -> str:

@@ -7,11 +7,11 @@ from typing import Annotated
 import typer
 
 from tav.errors import SettingsError, TavError
-from tavcli.commands.console import Talk
+from tavcli.commands.console import Output
 from tavcli.commands.options import Options
-from tavcli.queue.events import Ended
+from tavcli.queue.events import JobEnded
 from tavcli.queue.queue import Queue
-from tavcli.text import plain
+from tavcli.text import printable
 from tavcli.worker.local import Worker
 from tavcli.worker.ray_cluster import Cluster
 from tavcli.workspace.folder import Workspace, below
@@ -32,20 +32,20 @@ def work(
     if address and not ray:
         raise SettingsError(f"{address} is an address of a cluster", f"tav work --ray {address}")
     options: Options = context.obj
-    talk = Talk(options)
+    out = Output(options)
     workspaces = _workspaces(options)
     worker: Worker | Cluster = Worker(workspaces, options.flags(), watch, wait=not options.no_wait)
     if ray:
         worker = Cluster(workspaces, options.flags(), address, watch)
     if options.dry_run:
         waiting = [row for workspace in workspaces for row in Queue(workspace).rows() if row.state == "queued"]
-        talk.result([row.name for row in waiting], [f"{row.name}\t{plain(row.summary.title)}" for row in waiting])
+        out.result([row.name for row in waiting], [f"{row.name}\t{printable(row.summary.title)}" for row in waiting])
         return
     with closing(worker.run()) as events:  # at once, also when what stops it comes from here
-        ended = [event for event in talk.follow(events) if isinstance(event, Ended)]
+        ended = [event for event in out.follow(events) if isinstance(event, JobEnded)]
     failed = [one for one in ended if one.state in ("failed", "interrupted")]
     data = [{"workspace": str(one.workspace.folder), "job": one.name, "state": one.state} for one in ended]
-    talk.result(data)
+    out.result(data)
     if failed:
         names = ", ".join(one.name for one in failed)
         raise TavError(f"failed: {names}", "`tav queue ls` says why, `tav queue retry` does them again")

@@ -20,7 +20,7 @@ from tavcli.config.settings import WorkspaceSettings, in_force
 from tavcli.config.templates import templates
 from tavcli.events import Note
 from tavcli.export.loss_curve import Curve, read_curve
-from tavcli.text import plain
+from tavcli.text import printable
 from tavcli.workspace.annotations import Marks, read_marks
 from tavcli.workspace.edits import MADE, RECIPE, Edit, all_edits
 from tavcli.workspace.fingerprint import digest
@@ -116,8 +116,8 @@ def write(workspace: Workspace, edits: list[Edit], path: Path) -> Iterator[Note 
     shown = yield from _shown(edits)
     with TemporaryDirectory(prefix="tav-") as scratch:
         source = yield from _source(workspace.folder / settings.clip.source, shown, Path(scratch) / "source.mp4")
-        name, caption = plain(workspace.folder.name), plain(settings.caption)
-        page = Gallery(name, caption, plain(_base_name(settings)), shown, source, _curve(workspace, shown))
+        name, caption = printable(workspace.folder.name), printable(settings.caption)
+        page = Gallery(name, caption, printable(_base_name(settings)), shown, source, _curve(workspace, shown))
         with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
             file.writelines(render(page))
     yield Written(len(shown), path.stat().st_size)
@@ -142,12 +142,12 @@ def _show(edit: Edit) -> Shown:
     needed = checked(recipe, f"{edit.folder.name}/{RECIPE}")
     return Shown(
         edit.number,
-        plain(needed.prompt),
+        printable(needed.prompt),
         as_toml(recipe),
         command(needed),
         _date(edit),
         read_marks(edit.folder),
-        {plain(name): value for name, value in read_scores(edit.folder).items()},
+        {printable(name): value for name, value in read_scores(edit.folder).items()},
         film(edit.video),
         recipe,
     )

@@ -14,12 +14,12 @@ from tavcli.methods.forecast import Forecaster
 from tavcli.methods.invert import inverted_latents, inverted_stage
 from tavcli.methods.loading import encoded_clip, noise_schedule, text_states, video_network
 from tavcli.methods.render import by_prompt, drawing, finish, hold, lock_of, settle, take_video, with_previews
-from tavcli.methods.resume import kept, read_partial
+from tavcli.methods.resume import read_partial, resumable
 from tavcli.methods.tune import load_tuned_network, tuned_stage
 from tavcli.workspace import edits, external
 from tavcli.workspace.edits import PARTIAL, Edit
 from tavcli.workspace.fingerprint import digest
-from tavcli.workspace.recipes import acting
+from tavcli.workspace.recipes import normalized
 from tavcli.workspace.session import Session
 from tavcli.workspace.stages import Stage
 
@@ -60,7 +60,7 @@ def make_edits(session: Session, prompts: list[str], settings: SampleSettings, s
     """
     from tav.video import check_recipe
 
-    settings = acting(settings)
+    settings = normalized(settings)
     recipes = [recipe(session, prompt, settings, steps) for prompt in dict.fromkeys(prompts)]
     for one_recipe in recipes:
         check_recipe(one_recipe)
@@ -88,7 +88,7 @@ def make_queued_edit(session: Session, one: Edit, settings: SampleSettings, step
         yield from session.turn(lock_of(one), held)
         remove_leftovers(one.folder)
         if not one.done:
-            settings = acting(settings)
+            settings = normalized(settings)
             whole = recipe(session, one.recipe["prompt"], settings, steps)
             check_recipe(whole)
             settle(one, whole)
@@ -147,6 +147,6 @@ def _edit(session: Session, group: list[Edit], settings: SampleSettings, steps: 
     for one, events_of_one in zip(group, by_prompt(events, len(group)), strict=True):
         began = time.monotonic()
         yield Begin(f"edit {one.number}: {one.recipe['prompt']}", steps, done)
-        latents = yield from with_previews(kept(session, events_of_one, one.partial, start), draw)
+        latents = yield from with_previews(resumable(session, events_of_one, one.partial, start), draw)
         yield from finish(session, one, latents, time.monotonic() - began)
         yield one

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from tav.errors import DeviceMemoryError, TavError
 from tavcli.config.calibration import Measured
-from tavcli.units import clock, size
+from tavcli.units import duration, size
 from tavcli.workspace.session import Session
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Forecast:
         recompute = f", recompute = {self.rung}" if self.rung not in (None, "none") else ""
         return (
             f"about {size(self.memory)} of memory ({size(self.free)} can be had), {size(self.disk)} on disk, "
-            f"{clock(round(self.seconds))}{recompute}"
+            f"{duration(round(self.seconds))}{recompute}"
         )
 
 

@@ -9,7 +9,7 @@ from tav.atomic import remove_leftovers, write_text
 from tavcli.events import Begin, Checked, Note, RunEvent
 from tavcli.methods.forecast import Forecaster, Stopwatch
 from tavcli.methods.loading import decoded_frames, encoded_clip, noise_schedule, text_states, video_network
-from tavcli.methods.resume import kept, read_partial
+from tavcli.methods.resume import read_partial, resumable
 from tavcli.methods.tune import load_tuned_network, origin_of, tuned_stage
 from tavcli.workspace import stages
 from tavcli.workspace.edits import PARTIAL
@@ -85,7 +85,7 @@ def _invert(session: Session, stage: Stage, steps: int) -> "Generator[RunEvent, 
     yield Begin("inversion", steps, done)
     watch = Stopwatch()
     events = watch.watch(run(video_network(session), noise_schedule(session), start, context, steps, done=done))
-    latents = yield from kept(session, events, partial, start)
+    latents = yield from resumable(session, events, partial, start)
     Forecaster(session).observed("infer", watch)
     return latents
 
@@ -103,7 +103,7 @@ def _check(session: Session, stage: Stage, latents: "Tensor", steps: int) -> Ite
     start, done = read_partial(partial, steps) or (latents, 0)
     yield Begin("reconstruction check", steps, done)
     events = sample(video_network(session), noise_schedule(session), start, [context], context, 1, steps, done=done)
-    sampled = yield from kept(session, events, partial, start)
+    sampled = yield from resumable(session, events, partial, start)
     coded, again = yield from decoded_frames(session, {"the clip": encoded.mean, "the reconstruction": sampled})
     frames = session.source_frames
     result = Checked(psnr(frames, again), psnr(frames, coded), stage.folder / "sheet.png")

@@ -36,7 +36,7 @@ def noise_schedule(session: Session) -> Any:
 
 def loaded_network(session: Session) -> Network:
     """The inflated network and what is in it, once loaded."""
-    network: Network | None = session.warm.find("network", network_inputs(session))
+    network: Network | None = session.models.find("network", network_inputs(session))
     assert network is not None
     return network
 
@@ -55,14 +55,14 @@ def load_network(session: Session) -> Iterator[RunEvent]:
     from tav.bases import load_unet
     from tav.nets.inflate import deflate, inflate
 
-    network: Network | None = session.warm.find("network", network_inputs(session))
+    network: Network | None = session.models.find("network", network_inputs(session))
     if network is None:
         yield Note(f"loading {session.settings.base} ({session.precision} on {session.device.type})")
     with memory_guard(session):
         unet = load_unet(session.parts, session.device, session.dtype) if network is None else deflate(network.video)
         video = inflate(unet, frame_attention=session.settings.frame_attention, seed=session.settings.tune.seed)
     video.folding.kernels.choices = Measured("kernels")
-    session.warm.keep("network", network_inputs(session), Network(video))
+    session.models.keep("network", network_inputs(session), Network(video))
 
 
 def encoded_clip(session: Session) -> "Generator[RunEvent, None, EncodedClip]":

@@ -88,7 +88,7 @@ def drawing(session: Session) -> "Generator[RunEvent, None, Callable[[Tensor], A
 
     encoded = yield from encoded_clip(session)
     made_from = (session.clip_inputs, session.base_digest)
-    matrix = session.warm.get("preview", made_from, lambda: fit(encoded.mean, session.clip.frames))
+    matrix = session.models.get("preview", made_from, lambda: fit(encoded.mean, session.clip.frames))
     seen = session.clip.content.shrunk(session.parts.vae_factor)
     return lambda latents: seen.cut(pictures(latents, matrix))
 

@@ -35,7 +35,7 @@ class SaveClock:
         return True
 
 
-def kept(
+def resumable(
     session: Session,
     events: Iterator[InvertStep | LessAtOnce] | Iterator[SampleStep | LessAtOnce],
     partial: Path,

@@ -45,7 +45,7 @@ class Way:
         return sum(forecast.seconds for forecast in (self.tune, self.invert) if forecast)
 
 
-class Rebasing:
+class BaseSwitch:
     """The plan to give `workspace` the base `name`; `flags` are device and precision. Nothing is written before `go`.
 
     Raises whatever a session with the new base would: there is no such base, the clip's size does not suit it, ...

@@ -59,7 +59,7 @@ def load_tuned_network(session: Session) -> Iterator[RunEvent]:
     """Load the network with its tuned weights, unless it is warm and has them."""
     from tav.adapters.tuned import load_tuned
 
-    network: Network | None = session.warm.find("network", network_inputs(session))
+    network: Network | None = session.models.find("network", network_inputs(session))
     if network is None:
         yield from load_network(session)
     if loaded_network(session).weights != tuned_stage(session).key:

@@ -8,7 +8,7 @@ from tavcli.workspace.folder import Workspace
 
 
 @dataclass(frozen=True)
-class Began:
+class JobStarted:
     """A job is taken."""
 
     workspace: Workspace
@@ -17,7 +17,7 @@ class Began:
 
 
 @dataclass(frozen=True)
-class Of:
+class JobEvent:
     """What one of several jobs that run at once says."""
 
     workspace: Workspace
@@ -26,7 +26,7 @@ class Of:
 
 
 @dataclass(frozen=True)
-class Ended:
+class JobEnded:
     """A job is done, or not: `state` as the queue has it, `message` and `hint` of a failure."""
 
     workspace: Workspace

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from tav.errors import SettingsError
 from tav.settings import SampleSettings, parse
-from tavcli.workspace.recipes import acting
+from tavcli.workspace.recipes import normalized
 
 MOST = 10_000  # edits of one grid
 _RANGE = re.compile(r"(\d+)\.\.(\d+)")
@@ -90,7 +90,7 @@ def samplings(
         raise SettingsError(f"a grid of {size} edits", f"at most {MOST} at once")
     whole = settings.model_dump()
     each = ({"vary": vary, "guidance_scale": guidance, "seed": seed} for vary, guidance, seed in product(*given))
-    found = {acting(parse(SampleSettings, whole | one, "the grid")): None for one in each}
+    found = {normalized(parse(SampleSettings, whole | one, "the grid")): None for one in each}
     if seeds and len(seeds) > 1 and not any(_seed_acts(one) for one in found):
         raise SettingsError(
             f"{len(seeds)} seeds would give the same video",

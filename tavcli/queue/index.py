@@ -68,8 +68,8 @@ class Index:
     def put(self, job: Job) -> Row:
         """Write down what the job's files say."""
         stamp = job.stamp or ""  # before they are read: what is written meanwhile is another stamp
-        facts, state = job.facts, job.state
-        position, worker = (facts.position, facts.worker) if facts else (0.0, "")
+        record, state = job.record, job.state
+        position, worker = (record.position, record.worker) if record else (0.0, "")
         row = Row(job.id, job.number, job.kind, state, position, worker, summary(job))
         self._rows[job.id] = self.changed[job.id] = (stamp, row)
         return row

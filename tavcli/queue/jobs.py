@@ -33,7 +33,7 @@ State = Literal["queued", "running", "paused", "done", "failed", "cancelled", "i
 OPEN: tuple[State, ...] = ("running", "queued", "paused")
 
 
-class Facts(Settings):
+class JobRecord(Settings):
     """What job.json says. `position` orders the queue; `seconds` is the forecast, `took` what it really took;
     `request` is the key of the Request it came from."""
 
@@ -56,7 +56,7 @@ class Facts(Settings):
 
 
 @dataclass(frozen=True)
-class Request:
+class JobRequest:
     """A job to be: its kind, the settings in force for it (as JSON), of an edit the recipe as far as it is known."""
 
     kind: Kind
@@ -117,29 +117,29 @@ class Job:
         return recipe and f"{recipe} {self.state}"
 
     @property
-    def facts(self) -> Facts | None:
+    def record(self) -> JobRecord | None:
         """None for an edit that was never queued, or when the file is no more what tav wrote."""
         try:
-            return parse(Facts, read_json(self.folder / JOB), JOB)
+            return parse(JobRecord, read_json(self.folder / JOB), JOB)
         except SettingsError:
             return None
 
     @property
     def state(self) -> State:
         """By its files. `running` is what its worker said last: whether that lives, the queue knows."""
-        edit, facts = self.edit, self.facts
+        edit, record = self.edit, self.record
         if edit and edit.done:
             return "done"
-        if facts is None:
+        if record is None:
             busy = edit is not None and somebody_has(self.workspace, f"edit-{self.number:04d}")
             return "running" if busy else "interrupted"
-        lost = edit is not None and facts.state == "done"
-        return "interrupted" if lost or (facts.state == "running" and not facts.worker) else facts.state
+        lost = edit is not None and record.state == "done"
+        return "interrupted" if lost or (record.state == "running" and not record.worker) else record.state
 
-    def write(self, **changes: Any) -> Facts:
+    def write(self, **changes: Any) -> JobRecord:
         """Change what job.json says. An edit that was never queued is so from now on."""
-        facts = self.facts or Facts(kind=self.kind, state="interrupted")
-        changed = facts.model_copy(update=changes)
+        record = self.record or JobRecord(kind=self.kind, state="interrupted")
+        changed = record.model_copy(update=changes)
         write_text(self.folder / JOB, changed.model_dump_json(indent=1))
         return changed
 
@@ -164,7 +164,7 @@ def _stamp(file: str) -> str | None:
     return f"{found.st_mtime_ns} {found.st_ino} {found.st_size}"
 
 
-def create(workspace: Workspace, requests: Iterable[Request], first: float) -> list[Job]:
+def create(workspace: Workspace, requests: Iterable[JobRequest], first: float) -> list[Job]:
     """Write each request into a folder of its own, queued, in this order from position `first` on."""
     with locked(workspace, "edits", SOON):
         for parent in (workspace.edits, workspace.jobs):
@@ -183,8 +183,8 @@ def create(workspace: Workspace, requests: Iterable[Request], first: float) -> l
         return made
 
 
-def _create(folder: Path, request: Request, position: float) -> None:
-    facts = Facts(
+def _create(folder: Path, request: JobRequest, position: float) -> None:
+    record = JobRecord(
         kind=request.kind,
         state="queued",
         position=position,
@@ -199,7 +199,7 @@ def _create(folder: Path, request: Request, position: float) -> None:
         if request.recipe is not None:
             head = {"tav": tav.__version__, "format": FORMAT, **QUEUED}
             (building / RECIPE).write_text(tomlkit.dumps(head | request.recipe), encoding="utf-8")
-        (building / JOB).write_text(facts.model_dump_json(indent=1), encoding="utf-8")
+        (building / JOB).write_text(record.model_dump_json(indent=1), encoding="utf-8")
         building.replace(folder)
     except OSError as error:
         error.filename, error.filename2 = str(folder), None  # not the temporary one

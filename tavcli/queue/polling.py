@@ -13,7 +13,7 @@ _TICK = 0.1
 
 
 @dataclass
-class Follower:
+class QueuePoller:
     """Follows one queue; asking costs next to nothing while nothing happens there."""
 
     queue: Queue

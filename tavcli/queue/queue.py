@@ -17,7 +17,7 @@ from tav.errors import SettingsError
 from tavcli.queue import jobs, workers
 from tavcli.queue.index import Index, opened
 from tavcli.queue.index import Row as Row
-from tavcli.queue.jobs import OPEN, Job, Request, State
+from tavcli.queue.jobs import OPEN, Job, JobRequest, State
 from tavcli.workspace.edits import JOB
 from tavcli.workspace.folder import Workspace
 from tavcli.workspace.locks import SOON, locked
@@ -59,7 +59,7 @@ class Queue:
 
     # Changing ---------------------------------------------------------------------------------------------------------
 
-    def add(self, requests: Iterable[Request]) -> tuple[list[Row], list[Row]]:
+    def add(self, requests: Iterable[JobRequest]) -> tuple[list[Row], list[Row]]:
         """Queue what is not there yet. Returns the new jobs, and those that the others would have been."""
         with self._changing() as index:
             rows = self._refreshed(index)
@@ -91,7 +91,7 @@ class Queue:
                 self._wish(job).unlink(missing_ok=True)
                 index.put(job)
 
-    def give_back(self, token: str) -> None:
+    def requeue(self, token: str) -> None:
         """What a worker that ends has begun, and not finished, waits again."""
         with self._changing() as index:
             for row in self._refreshed(index):

@@ -5,7 +5,7 @@ from typing import Any
 
 from tav.errors import SettingsError, TavError
 from tavcli.config.files import read_json
-from tavcli.queue.jobs import Facts, Job, Request
+from tavcli.queue.jobs import Job, JobRecord, JobRequest
 from tavcli.workspace.annotations import read_marks
 from tavcli.workspace.edits import MADE
 from tavcli.workspace.scores import read_scores
@@ -42,11 +42,11 @@ class Summary:
         return {name: value for name, value in vars(self).items() if value != getattr(Summary, name, _NONE)}
 
     @staticmethod
-    def of_request(request: Request) -> "Summary":
+    def of_request(request: JobRequest) -> "Summary":
         """Of a job to be."""
-        facts = Facts(kind=request.kind, state="queued", settings=request.settings)
-        recipe = _of_recipe(request.recipe) if request.recipe else {"title": _title(facts)}
-        return Summary(**{**recipe, **_of_facts(facts)})
+        record = JobRecord(kind=request.kind, state="queued", settings=request.settings)
+        recipe = _of_recipe(request.recipe) if request.recipe else {"title": _title(record)}
+        return Summary(**{**recipe, **_of_record(record)})
 
     @staticmethod
     def of(values: dict[str, Any]) -> "Summary":
@@ -59,10 +59,10 @@ _NONE = object()
 
 def summary(job: Job) -> Summary:
     """Read it from the job's folder; what cannot be read is left out and said."""
-    facts = job.facts
-    told = _of_facts(facts) if facts else {}
+    record = job.record
+    told = _of_record(record) if record else {}
     if job.edit is None:
-        return Summary(**{"title": _title(facts), "base": _base(facts), **told})
+        return Summary(**{"title": _title(record), "base": _base(record), **told})
     try:
         recipe = job.edit.recipe
         marks = read_marks(job.folder)
@@ -72,16 +72,16 @@ def summary(job: Job) -> Summary:
         return Summary(**{"title": job.folder.name, **told, "error": f"unreadable recipe: {error.message}"})
 
 
-def _of_facts(facts: Facts) -> dict[str, Any]:
-    clip = facts.settings.get("clip", {})
+def _of_record(record: JobRecord) -> dict[str, Any]:
+    clip = record.settings.get("clip", {})
     return {
-        "date": facts.queued,
-        "seconds": facts.seconds,
-        "took": facts.took,
-        "device": facts.device,
-        "request": facts.request,
-        "error": facts.error,
-        "hint": facts.hint,
+        "date": record.queued,
+        "seconds": record.seconds,
+        "took": record.took,
+        "device": record.device,
+        "request": record.request,
+        "error": record.error,
+        "hint": record.hint,
         "size": f"{clip.get('frames')} {clip.get('size')}" if isinstance(clip, dict) else "",
     }
 
@@ -110,12 +110,12 @@ def _made(job: Job) -> dict[str, Any]:
     return {"date": str(made["date"])} if "date" in made else {}
 
 
-def _title(facts: Facts | None) -> str:
-    if facts is None:
+def _title(record: JobRecord | None) -> str:
+    if record is None:
         return "a job whose job.json cannot be read"
-    caption = str(facts.settings.get("caption", ""))
-    return f"{'tune' if facts.kind == 'tune' else 'invert'}: {caption}"
+    caption = str(record.settings.get("caption", ""))
+    return f"{'tune' if record.kind == 'tune' else 'invert'}: {caption}"
 
 
-def _base(facts: Facts | None) -> str:
-    return str(facts.settings.get("base", "")) if facts else ""
+def _base(record: JobRecord | None) -> str:
+    return str(record.settings.get("base", "")) if record else ""

@@ -11,15 +11,15 @@ from textual.screen import Screen
 from textual.worker import WorkerFailed
 
 from tav.errors import TavError
-from tavcli.text import plain
+from tavcli.text import printable
 from tavcli.tui import theme
 from tavcli.tui.command_palette import Palette, commands
-from tavcli.tui.processes.workers import Crew
+from tavcli.tui.processes.workers import WorkerProcesses
 from tavcli.tui.screens.help import Help
 from tavcli.tui.screens.library import Library
 from tavcli.tui.screens.quit import STOPS, Leaving
 from tavcli.tui.screens.workspace import WorkspaceScreen
-from tavcli.tui.threads import aside
+from tavcli.tui.threads import in_thread
 from tavcli.workspace.folder import Workspace
 
 _LEAVE = "Leave; renders go on or stop, as you answer"
@@ -51,7 +51,7 @@ class TavApp(App[None]):
         self.root, self.workspace = root, workspace
         self.failure: BaseException | None = None
         self.stopped = False
-        self.crew = Crew(flags)
+        self.processes = WorkerProcesses(flags)
         self.register_theme(theme.THEME)
         self.theme = theme.THEME.name
 
@@ -64,19 +64,21 @@ class TavApp(App[None]):
 
     async def may_quit(self) -> bool:
         """Called before it ends, in a worker: may `ask`. False: it stays."""
-        at_work = [(place, words) for place in self.crew.places if (words := await aside(self._work_in, place))]
+        at_work = [
+            (place, words) for place in self.processes.places if (words := await in_thread(self._work_in, place))
+        ]
         if not at_work:
             return True
         answer = await self.push_screen_wait(Leaving([words for _, words in at_work]))
         if answer == STOPS:
             for place, _ in at_work:
-                await aside(self.crew.send_away, place)
+                await in_thread(self.processes.send_away, place)
         return answer is not None
 
     def _work_in(self, place: Workspace) -> str:
         """A workspace that cannot be read keeps nobody."""
         try:
-            return self.crew.work_in(place)
+            return self.processes.work_in(place)
         except (TavError, OSError):
             return ""
 
@@ -103,7 +105,7 @@ class TavApp(App[None]):
             message, hint = error.message, error.hint
         else:
             message, hint = f"{error.filename or 'input or output'}: {error.strerror or error}", ""
-        self.notify(plain(hint), title=plain(message), severity="error", timeout=_READING_TIME, markup=False)
+        self.notify(printable(hint), title=printable(message), severity="error", timeout=_READING_TIME, markup=False)
 
     async def run_action(
         self,

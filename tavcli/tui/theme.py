@@ -8,7 +8,7 @@ from pathlib import Path
 from textual.content import Content
 from textual.theme import Theme
 
-from tavcli.text import plain
+from tavcli.text import printable
 
 THEME = Theme(
     name="tav",
@@ -106,7 +106,7 @@ def place(path: Path | str) -> str:
     """A path, or a name, on one line; what is in the home folder begins with `~`."""
     path = Path(path)
     home = Path.home()
-    return plain(f"~/{path.relative_to(home)}" if path.is_relative_to(home) and path != home else str(path))
+    return printable(f"~/{path.relative_to(home)}" if path.is_relative_to(home) and path != home else str(path))
 
 
 def state(word: str, said: str | None = None) -> Content:

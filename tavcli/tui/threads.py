@@ -16,7 +16,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-async def aside(function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+async def in_thread(function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
     """The result of `function`, called in a thread of its own that ends with the program. Raises what it raises, and
     CancelledError in a worker of a screen that is left.
     """
@@ -29,7 +29,7 @@ async def aside(function: Callable[P, T], *arguments: P.args, **named: P.kwargs)
             except BaseException as error:
                 future.set_exception(error)
 
-    Thread(target=work, name="aside", daemon=True).start()
+    Thread(target=work, name="in_thread", daemon=True).start()
     try:
         return await asyncio.wrap_future(future)
     finally:

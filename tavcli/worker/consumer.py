@@ -10,9 +10,9 @@ from tav.errors import TavError
 from tav.events import InvertStep, SampleStep, TuneStep, VaeStep
 from tavcli.events import Begin, Preview, RunEvent, Step
 from tavcli.queue import workers
-from tavcli.queue.events import Ended
+from tavcli.queue.events import JobEnded
 from tavcli.queue.jobs import Job, State
-from tavcli.queue.polling import Follower
+from tavcli.queue.polling import QueuePoller
 from tavcli.queue.queue import Queue
 from tavcli.queue.workers import Status
 from tavcli.workspace.edits import Edit
@@ -22,7 +22,7 @@ _MOST_LOSSES = 240
 
 
 @dataclass
-class Desk:
+class Consumer:
     """A queue, and what the one who sits here says of itself in its workspace."""
 
     queue: Queue
@@ -32,16 +32,16 @@ class Desk:
     _since: tuple[float, int] = (0.0, 0)
 
     @cached_property
-    def follower(self) -> Follower:
+    def poller(self) -> QueuePoller:
         """Tells whether the queue has something to do."""
-        return Follower(self.queue)
+        return QueuePoller(self.queue)
 
     def take(self) -> Job | None:
         """The next job of the queue, if there is one."""
-        self.follower.forget()
+        self.poller.forget()
         return self.queue.claim(self.status.token)
 
-    def rest(self) -> None:
+    def idle(self) -> None:
         """There is nothing to do."""
         state = "paused" if self.queue.paused else "idle"
         if self.status.state != state or time.time() - self.status.updated > workers.ALIVE_EVERY:
@@ -52,7 +52,7 @@ class Desk:
         """This job is worked at now."""
         self._turn_to("working", job.id)
 
-    def tell(self, event: RunEvent | Edit) -> None:
+    def report(self, event: RunEvent | Edit) -> None:
         """The job goes on."""
         status, now = self.status, time.monotonic()
         if isinstance(event, Begin):
@@ -71,7 +71,7 @@ class Desk:
             self._said = now
             workers.publish(self.queue.workspace, status)
 
-    def end(self, job: Job, state: State, seconds: float, whole: bool, told: dict[str, str]) -> Ended:
+    def end(self, job: Job, state: State, seconds: float, whole: bool, told: dict[str, str]) -> JobEnded:
         """The job is worked at no more: done, failed as `told`, or another state.
 
         `whole`: do its seconds tell what its like will take?
@@ -80,12 +80,12 @@ class Desk:
         took = {"took": round(seconds, 2), "device": self.status.device} if measured else {}
         self.queue.finish(job, state, **told, **took)
         self._turn_to("idle", "")
-        return Ended(job.workspace, job.name, job.state, seconds, told.get("error", ""), told.get("hint", ""))
+        return JobEnded(job.workspace, job.name, job.state, seconds, told.get("error", ""), told.get("hint", ""))
 
-    def give_back(self) -> None:
+    def requeue(self) -> None:
         """What is begun, and not ended, waits again. If that cannot be written, it is called interrupted."""
         with suppress(OSError, TavError):
-            self.queue.give_back(self.status.token)
+            self.queue.requeue(self.status.token)
 
     def _turn_to(self, state: str, job: str) -> None:
         status = self.status
@@ -103,12 +103,12 @@ class Desk:
         workers.replace_content(workers.preview_file(self.queue.workspace, self.status.token), written.getvalue())
 
 
-def sit(workspace: Workspace, device: str, held: ExitStack) -> Desk:
+def open_consumer(workspace: Workspace, device: str, held: ExitStack) -> Consumer:
     """A desk at the workspace's queue until `held` is closed, or the process dies."""
-    desk = Desk(Queue(workspace), Status(held.enter_context(workers.registered(workspace)), device=device))
-    held.callback(desk.give_back)
-    desk.rest()
-    return desk
+    consumer = Consumer(Queue(workspace), Status(held.enter_context(workers.registered(workspace)), device=device))
+    held.callback(consumer.requeue)
+    consumer.idle()
+    return consumer
 
 
 def _thinned(losses: list[float]) -> list[float]:

@@ -20,7 +20,7 @@ from tavcli.queue.jobs import Job, Kind
 from tavcli.queue.queue import Queue
 from tavcli.workspace.edits import PARTIAL, Edit
 from tavcli.workspace.external import refuse_lost
-from tavcli.workspace.model_cache import Warm
+from tavcli.workspace.model_cache import ModelCache
 from tavcli.workspace.session import Session
 from tavcli.workspace.stages import STATE
 
@@ -29,17 +29,17 @@ Events = Iterator[RunEvent | Edit]
 _HEED = 0.2
 
 
-def session_of(job: Job, flags: Layer, warm: Warm) -> Session:
+def session_of(job: Job, flags: Layer, models: ModelCache) -> Session:
     """The session of a job: its own settings, or tav.toml's for an edit that was never queued."""
-    facts, one = job.facts, job.edit
-    if facts is not None and facts.settings:
-        return Session(job.workspace, flags, values=facts.settings, warm=warm)
+    record, one = job.record, job.edit
+    if record is not None and record.settings:
+        return Session(job.workspace, flags, values=record.settings, models=models)
     if one is None:
         raise SettingsError(f"{job.id}: job.json does not say what to do", "cancel it, and queue it again")
     recipe = one.recipe
     sample = {name: recipe[name] for name in ("guidance_scale", "negative_prompt", "vary", "seed", "inversion")}
     own = {"sample": sample, "invert": {"steps": recipe["steps"]}, "precision": recipe["precision"]}
-    return Session(job.workspace, own | flags, warm=warm)
+    return Session(job.workspace, own | flags, models=models)
 
 
 def perform(session: Session, job: Job) -> Events:

@@ -24,17 +24,16 @@ from tavcli.config.home import cache_folder
 from tavcli.events import Note, RunEvent
 from tavcli.interrupts import Interrupted, interrupts
 from tavcli.queue import workers
-from tavcli.queue.events import Began, Ended
+from tavcli.queue.events import JobEnded, JobStarted
 from tavcli.queue.jobs import Job, State
 from tavcli.queue.queue import Queue
 from tavcli.queue.summary import summary
-from tavcli.worker import consumer
-from tavcli.worker.consumer import Desk
+from tavcli.worker.consumer import Consumer, open_consumer
 from tavcli.worker.execution import attended, failure, session_of, starts_whole
 from tavcli.workspace.edits import Edit
 from tavcli.workspace.folder import Workspace
 from tavcli.workspace.locks import Busy
-from tavcli.workspace.model_cache import Warm
+from tavcli.workspace.model_cache import ModelCache
 from tavcli.workspace.session import Session
 
 # Seconds between two looks into an empty queue.
@@ -45,7 +44,7 @@ _LINGER = 30
 _AHEAD = 16
 
 
-WorkEvent = RunEvent | Edit | Began | Ended
+WorkEvent = RunEvent | Edit | JobStarted | JobEnded
 
 
 @dataclass
@@ -56,24 +55,24 @@ class Worker:
     flags: Layer
     watch: bool = False
     wait: bool = True
-    warm: Warm = field(default_factory=Warm)
+    models: ModelCache = field(default_factory=ModelCache)
     _sitting: bool = False
     _whole: bool = False  # does the job's time tell what its like will take?
 
     def run(self) -> Generator[WorkEvent, None, None]:
         """Work until the queues are empty or, watching, until the program is stopped."""
         with contextlib.ExitStack() as held, contextlib.ExitStack() as seat:
-            places = [consumer.sit(workspace, self.device, held) for workspace in self.workspaces]
+            places = [open_consumer(workspace, self.device, held) for workspace in self.workspaces]
             idle = time.monotonic()
             while True:
-                if any(desk.follower.waits() for desk in places):
+                if any(consumer.poller.waits() for consumer in places):
                     yield from self._sit(seat)
-                    for desk, job in self._taken(places):
-                        yield from self._do(desk, job)
+                    for consumer, job in self._taken(places):
+                        yield from self._do(consumer, job)
                         idle = time.monotonic()
                 elif self.watch and _is_watched():
                     self._idle(places)
-                    unused = all(desk.queue.paused for desk in places) or time.monotonic() - idle > _LINGER
+                    unused = all(consumer.queue.paused for consumer in places) or time.monotonic() - idle > _LINGER
                     if self._sitting and unused:
                         self._leave(seat)
                 else:
@@ -86,16 +85,16 @@ class Worker:
 
         return choose_device(self.flags.get("device", "auto")).type
 
-    def _taken(self, places: list[Desk]) -> Iterator[tuple[Desk, Job]]:
+    def _taken(self, places: list[Consumer]) -> Iterator[tuple[Consumer, Job]]:
         """The next job, from the first queue that has one."""
-        for desk in places:
-            if job := desk.take():
-                yield desk, job
+        for consumer in places:
+            if job := consumer.take():
+                yield consumer, job
                 return
 
-    def _idle(self, places: list[Desk]) -> None:
-        for desk in places:
-            desk.rest()
+    def _idle(self, places: list[Consumer]) -> None:
+        for consumer in places:
+            consumer.idle()
         time.sleep(_IDLE)
 
     def _sit(self, seat: contextlib.ExitStack) -> Iterator[Note]:
@@ -105,44 +104,44 @@ class Worker:
             self._sitting = True
 
     def _leave(self, seat: contextlib.ExitStack) -> None:
-        self.warm.free()
+        self.models.free()
         seat.close()
         self._sitting = False
 
     # One job ----------------------------------------------------------------------------------------------------------
 
-    def _do(self, desk: Desk, job: Job) -> Iterator[WorkEvent]:
-        yield Began(job.workspace, job.name, summary(job).title)
+    def _do(self, consumer: Consumer, job: Job) -> Iterator[WorkEvent]:
+        yield JobStarted(job.workspace, job.name, summary(job).title)
         began, short = time.monotonic(), False
         told: dict[str, str] = {}
-        desk.begin(job)
+        consumer.begin(job)
         self._whole = False
         try:
-            yield from self._watched(desk, job)
+            yield from self._watched(consumer, job)
             state: State = "done"
         except Interrupted:
-            state = self._why(desk, job)
+            state = self._why(consumer, job)
         except Exception as error:  # of this job alone
             state, told, short = "failed", failure(error), isinstance(error, DeviceMemoryError)
         if short:  # only now: what is being handled holds what has to go
-            self.warm.free()
-        yield desk.end(job, state, time.monotonic() - began, self._whole, told)
+            self.models.free()
+        yield consumer.end(job, state, time.monotonic() - began, self._whole, told)
         if interrupts.stopping:
             raise Interrupted("`tav work` goes on where it was")
 
-    def _why(self, desk: Desk, job: Job) -> State:
+    def _why(self, consumer: Consumer, job: Job) -> State:
         """The state of a job that was stopped."""
         interrupts.answered()
         states: dict[str, State] = {"cancel": "cancelled", "pause": "paused"}
-        return states.get(desk.queue.wished(job), "queued")
+        return states.get(consumer.queue.wished(job), "queued")
 
-    def _watched(self, desk: Desk, job: Job) -> Iterator[WorkEvent]:
-        session = session_of(job, self.flags, self.warm)
+    def _watched(self, consumer: Consumer, job: Job) -> Iterator[WorkEvent]:
+        session = session_of(job, self.flags, self.models)
         session.previews = True
-        session.upcoming = _upcoming(session, desk.queue) if job.edit else ()
+        session.upcoming = _upcoming(session, consumer.queue) if job.edit else ()
         self._whole = starts_whole(session, job)
         for event in attended(session, job):
-            desk.tell(event)
+            consumer.report(event)
             yield event
 
 

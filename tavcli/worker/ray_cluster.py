@@ -19,12 +19,12 @@ import tav
 from tav.errors import SettingsError, TavError
 from tavcli.config.files import Layer
 from tavcli.interrupts import interrupts
-from tavcli.queue.events import Began, Ended, Of
+from tavcli.queue.events import JobEnded, JobEvent, JobStarted
 from tavcli.queue.jobs import Job, State
 from tavcli.queue.queue import Queue
 from tavcli.queue.summary import summary
-from tavcli.worker import consumer, ray_task
-from tavcli.worker.consumer import Desk
+from tavcli.worker import ray_task
+from tavcli.worker.consumer import Consumer, open_consumer
 from tavcli.worker.ray_task import Outcome
 from tavcli.workspace.folder import Workspace
 
@@ -40,7 +40,7 @@ _WISHES: dict[str, State] = {"cancel": "cancelled", "pause": "paused", "stop": "
 class Run:
     """A job that Ray has: whether its task has `started`, how it ended or was `lost`, when it was `asked` to stop."""
 
-    desk: Desk
+    consumer: Consumer
     job: Job
     stream: Any
     began: float = field(default_factory=time.monotonic)
@@ -63,10 +63,10 @@ class Cluster:
     address: str | None = None
     watch: bool = False
     _ray: Any = None
-    _desks: list[Desk] = field(default_factory=list)
+    _consumers: list[Consumer] = field(default_factory=list)
     _runs: list[Run] = field(default_factory=list)
 
-    def run(self) -> Generator[Of | Began | Ended, None, None]:
+    def run(self) -> Generator[JobEvent | JobStarted | JobEnded, None, None]:
         """Work until the queues are empty or, watching, until the program is stopped."""
         with _connected(self.address) as self._ray, contextlib.ExitStack() as held, interrupts.deferred():
             for workspace in self.workspaces:
@@ -82,33 +82,33 @@ class Cluster:
 
     # Giving jobs to Ray -----------------------------------------------------------------------------------------------
 
-    def _submit(self, held: contextlib.ExitStack) -> Iterator[Began]:
+    def _submit(self, held: contextlib.ExitStack) -> Iterator[JobStarted]:
         """As many as the cluster can run at once: the others stay in the queue, where their order can be changed."""
         while not interrupts.stopping and len(self._runs) < self._most and (taken := self._taken(held)):
-            desk, job = taken
-            yield Began(job.workspace, job.name, summary(job).title)
-            desk.begin(job)
-            self._runs.append(Run(desk, job, self._task(job)))
-        for desk in self._desks:
-            if not desk.status.job:
-                desk.rest()
+            consumer, job = taken
+            yield JobStarted(job.workspace, job.name, summary(job).title)
+            consumer.begin(job)
+            self._runs.append(Run(consumer, job, self._task(job)))
+        for consumer in self._consumers:
+            if not consumer.status.job:
+                consumer.idle()
 
-    def _taken(self, held: contextlib.ExitStack) -> tuple[Desk, Job] | None:
+    def _taken(self, held: contextlib.ExitStack) -> tuple[Consumer, Job] | None:
         """The next job, from the first queue that has one."""
         for workspace in self.workspaces:
             if Queue(workspace).waits():
-                desk = self._desk(workspace, held)
-                if job := desk.take():
-                    return desk, job
+                consumer = self._desk(workspace, held)
+                if job := consumer.take():
+                    return consumer, job
         return None
 
-    def _desk(self, workspace: Workspace, held: contextlib.ExitStack) -> Desk:
+    def _desk(self, workspace: Workspace, held: contextlib.ExitStack) -> Consumer:
         """One of the workspace where nobody sits: every running job has its own."""
-        for desk in self._desks:
-            if desk.queue.workspace == workspace and not desk.status.job:
-                return desk
-        self._desks.append(consumer.sit(workspace, self._device, held))
-        return self._desks[-1]
+        for consumer in self._consumers:
+            if consumer.queue.workspace == workspace and not consumer.status.job:
+                return consumer
+        self._consumers.append(open_consumer(workspace, self._device, held))
+        return self._consumers[-1]
 
     def _task(self, job: Job) -> Any:
         """Its stream of what `tasks.perform` yields."""
@@ -134,7 +134,7 @@ class Cluster:
 
     # Hearing of them --------------------------------------------------------------------------------------------------
 
-    def _listen(self) -> Iterator[Of | Ended]:
+    def _listen(self) -> Iterator[JobEvent | JobEnded]:
         """Pass on what the tasks say until one has ended, or it is time to look into the queues again."""
         for run in self._runs:
             self._heed(run)
@@ -147,7 +147,7 @@ class Cluster:
                 self._runs.append(run)
                 yield from self._hear(run)
 
-    def _hear(self, run: Run) -> Iterator[Of | Ended]:
+    def _hear(self, run: Run) -> Iterator[JobEvent | JobEnded]:
         try:
             said = self._ray.get(next(run.stream))
         except StopIteration:
@@ -161,12 +161,12 @@ class Cluster:
         if isinstance(said, Outcome):
             run.outcome = said
         else:
-            run.desk.tell(said)
-            yield Of(run.job.workspace, run.job.name, said)
+            run.consumer.report(said)
+            yield JobEvent(run.job.workspace, run.job.name, said)
 
     def _heed(self, run: Run) -> None:
         """What is wished of the job its task sees by itself, once it has started; if it does not stop, it is killed."""
-        queue, now = run.desk.queue, time.monotonic()
+        queue, now = run.consumer.queue, time.monotonic()
         if interrupts.stopping:
             queue.stop(run.job)
         if not queue.wished(run.job):
@@ -177,15 +177,15 @@ class Cluster:
             run.killed = True
             self._ray.cancel(run.stream, force=True)
 
-    def _ended(self, run: Run) -> Ended:
+    def _ended(self, run: Run) -> JobEnded:
         outcome = run.outcome or Outcome("stopped", time.monotonic() - run.began)
         state, told = (outcome.state, outcome.told) if outcome.state != "stopped" else _stopped(run)
-        return run.desk.end(run.job, state, outcome.seconds, outcome.whole, told)
+        return run.consumer.end(run.job, state, outcome.seconds, outcome.whole, told)
 
 
 def _stopped(run: Run) -> tuple[State, dict[str, str]]:
     """The state of a job that did not come to its end: by somebody's wish, or lost with its process or machine."""
-    wish = run.desk.queue.wished(run.job)
+    wish = run.consumer.queue.wished(run.job)
     if run.lost and not wish:
         hint = f"`tav queue retry {run.job.name}` goes on from what was saved"
         return "interrupted", {"error": run.lost, "hint": hint}

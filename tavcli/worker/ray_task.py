@@ -19,12 +19,12 @@ from tavcli.queue.jobs import Job
 from tavcli.worker.execution import attended, failure, session_of, starts_whole
 from tavcli.workspace.edits import Edit
 from tavcli.workspace.folder import Workspace
-from tavcli.workspace.model_cache import Warm
+from tavcli.workspace.model_cache import ModelCache
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a task says last. `seconds`, `whole` and `told` as in `Desk.end`; stopped: somebody wished so."""
+    """What a task says last. `seconds`, `whole` and `told` as in `Consumer.end`; stopped: somebody wished so."""
 
     state: Literal["done", "failed", "stopped"]
     seconds: float
@@ -45,7 +45,7 @@ def perform(version: str, folder: str, id_: str, flags: Layer) -> Iterator[RunEv
     yield Note(f"on {socket.gethostname()}, process {os.getpid()}")
     try:
         job = _seen(version, Job(Workspace(Path(folder)), Path(folder) / id_))
-        session = session_of(job, flags, Warm())
+        session = session_of(job, flags, ModelCache())
         session.previews = True
         whole = starts_whole(session, job)
         for event in attended(session, job):

@@ -8,7 +8,7 @@ from typing import Any
 
 
 @dataclass
-class Warm:
+class ModelCache:
     """Things by name. Asking for one made from something else gives nothing, and lets go of the old one."""
 
     _things: dict[str, tuple[Hashable, Any]] = field(default_factory=dict)

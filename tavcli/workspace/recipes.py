@@ -9,7 +9,7 @@ from pydantic import Field
 
 from tav.errors import SettingsError
 from tav.settings import Precision, SampleSettings, parse
-from tavcli.text import escaped, plain
+from tavcli.text import escaped, printable
 
 _DEEPEST = 8  # tav's own have tables of lists
 
@@ -49,7 +49,7 @@ def _strange(value: Any, depth: int = 0) -> str | None:
     return f"a value is {'null' if value is None else 'a ' + type(value).__name__}, which no recipe has"
 
 
-def acting(settings: SampleSettings) -> SampleSettings:
+def normalized(settings: SampleSettings) -> SampleSettings:
     """The settings without those that change nothing, so that equal videos have equal recipes."""
     dead: dict[str, Any] = {}
     if not settings.inversion:
@@ -63,7 +63,7 @@ def acting(settings: SampleSettings) -> SampleSettings:
 
 def as_toml(recipe: dict[str, Any]) -> str:
     """`recipe` as TOML that does nothing to a terminal; where it escapes, TOML reads the same."""
-    return "\n".join(map(plain, tomlkit.dumps(recipe).rstrip().split("\n")))
+    return "\n".join(map(printable, tomlkit.dumps(recipe).rstrip().split("\n")))
 
 
 def command(recipe: Recipe, output: str | None = None) -> str:

@@ -18,7 +18,7 @@ from tavcli.workspace import stages
 from tavcli.workspace.fingerprint import digest, digest_cache
 from tavcli.workspace.folder import Workspace
 from tavcli.workspace.locks import turn
-from tavcli.workspace.model_cache import Warm
+from tavcli.workspace.model_cache import ModelCache
 
 if TYPE_CHECKING:
     from tav.compute.device import TorchDevice, TorchDtype
@@ -29,7 +29,7 @@ class Session:
     """What a command works with. Events are yielded for whoever shows them; heavy imports happen on first use.
 
     `wait` says whether to wait for what another process is writing. `values` are settings to work by instead of those
-    in tav.toml, as a job has kept them. `warm` is what a worker has in memory from the job before.
+    in tav.toml, as a job has kept them. `models` is what a worker has in memory from the job before.
     """
 
     def __init__(
@@ -38,11 +38,11 @@ class Session:
         flags: Layer,
         wait: bool = True,
         values: Layer | None = None,
-        warm: Warm | None = None,
+        models: ModelCache | None = None,
     ) -> None:
         self.workspace = workspace
         self.wait = wait
-        self.warm = warm or Warm()
+        self.models = models or ModelCache()
         self.previews = False  # does somebody watch?
         self.upcoming: tuple[str, ...] = ()  # prompts of later jobs, read while the text encoder is there
         toml = workspace.read() if values is None else values
@@ -99,7 +99,7 @@ class Session:
             return read_clip(self.source, self.settings.clip, size, info)
 
         factors = (self.parts.vae_factor, self.parts.size_multiple)
-        clip: Clip = self.warm.get("clip", (self.clip_inputs, factors), read)
+        clip: Clip = self.models.get("clip", (self.clip_inputs, factors), read)
         return clip
 
     def turn(self, name: str, held: contextlib.ExitStack) -> Iterator[RunEvent]:

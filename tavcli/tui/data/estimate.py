@@ -1,4 +1,4 @@
-"""What an order would queue, what its base makes of the words, and how long it takes: asked while it is being typed."""
+"""What a batch would queue, what its base makes of the words, and how long it takes: asked while it is being typed."""
 
 import asyncio
 from dataclasses import replace
@@ -6,8 +6,8 @@ from dataclasses import replace
 from tav.errors import TavError
 from tavcli.methods.status import overview
 from tavcli.queue import estimates
-from tavcli.queue.batch import Order, made_into_requests, session_for
-from tavcli.queue.jobs import Request
+from tavcli.queue.batch import Batch, made_into_requests, session_for
+from tavcli.queue.jobs import JobRequest
 from tavcli.queue.queue import Queue, Row
 from tavcli.queue.summary import Summary
 from tavcli.tui.processes.query import ask_tav
@@ -19,10 +19,10 @@ _QUIET = 0.6
 _NAMED = 3
 
 
-def requests_of(workspace: Workspace, order: Order) -> tuple[list[Request], str]:
+def requests_of(workspace: Workspace, batch: Batch) -> tuple[list[JobRequest], str]:
     """The jobs it makes, and what the base does not understand of them. Raises TavError for what makes no sense."""
-    session = session_for(workspace, order)
-    wanted = made_into_requests(session, order)
+    session = session_for(workspace, batch)
+    wanted = made_into_requests(session, batch)
     lexicon = session.parts.lexicon
     if lexicon is None:
         return wanted, ""
@@ -36,7 +36,7 @@ def _unknown(words: list[tuple[str, list[str]]]) -> str:
     return f"the base does not know {', '.join([*named, *more])}" if words else ""
 
 
-class Reckoner:
+class CostEstimator:
     """Knows or asks how long orders of one workspace take."""
 
     def __init__(self, workspace: Workspace) -> None:
@@ -44,27 +44,27 @@ class Reckoner:
         self._asked: dict[str, float] = {}
         self._fresh: bool | None = None
 
-    def measured(self, order: Order, wanted: list[Request]) -> float | None:
+    def measured(self, batch: Batch, wanted: list[JobRequest]) -> float | None:
         """Seconds by how long like edits took here; None where that says nothing. Reads files."""
         if self._fresh is None:
             found = overview(self.workspace)
             self._fresh = (found.tuned, found.inverted) == ("fresh", "fresh")
-        if order.base or order.steps or not self._fresh:  # something may have to be made first
+        if batch.base or batch.steps or not self._fresh:  # something may have to be made first
             return None
         pace = estimates.Pace(Queue(self.workspace).rows())
         times = [pace.measured(_as_row(request)) for request in wanted]
         known = [seconds for seconds in times if seconds is not None]
         return sum(known) if len(known) == len(times) else None
 
-    async def forecast(self, order: Order, wanted: list[Request]) -> float | None:
-        """Seconds as the engine reckons, asked once for each kind of order; None where it cannot say."""
+    async def forecast(self, batch: Batch, wanted: list[JobRequest]) -> float | None:
+        """Seconds as the engine reckons, asked once for each kind of batch; None where it cannot say."""
         # Prompts of one kind take equally long.
-        kind = f"{replace(order, prompts=(), negative=None)} {len(wanted)}"
+        kind = f"{replace(batch, prompts=(), negative=None)} {len(wanted)}"
         if kind not in self._asked:
             await asyncio.sleep(_QUIET)
             try:
                 said = await ask_tav(
-                    self.workspace.folder, "queue", "add", "--dry-run", *_as_flags(order), "--", *order.prompts
+                    self.workspace.folder, "queue", "add", "--dry-run", *_as_flags(batch), "--", *batch.prompts
                 )
             except TavError:
                 return None
@@ -72,19 +72,19 @@ class Reckoner:
         return self._asked[kind]
 
 
-def _as_row(request: Request) -> Row:
+def _as_row(request: JobRequest) -> Row:
     return Row("", 0, request.kind, "queued", 0.0, "", Summary.of_request(request))
 
 
-def _as_flags(order: Order) -> list[str]:
+def _as_flags(batch: Batch) -> list[str]:
     given = {
-        "--negative": order.negative,
-        "--guidance": order.guidance,
-        "--vary": order.vary,
-        "--seed": order.seed,
-        "--steps": str(order.steps or ""),
-        "--preset": order.preset,
-        "--base": order.base,
+        "--negative": batch.negative,
+        "--guidance": batch.guidance,
+        "--vary": batch.vary,
+        "--seed": batch.seed,
+        "--steps": str(batch.steps or ""),
+        "--preset": batch.preset,
+        "--base": batch.base,
     }
     flags = [f"{name}={value}" for name, value in given.items() if value]
-    return [*flags, *(["--no-inversion"] if order.inversion is False else [])]
+    return [*flags, *(["--no-inversion"] if batch.inversion is False else [])]

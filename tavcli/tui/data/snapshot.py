@@ -8,7 +8,7 @@ import numpy as np
 
 from tavcli.queue import estimates
 from tavcli.queue.estimates import Waiting
-from tavcli.queue.polling import Follower
+from tavcli.queue.polling import QueuePoller
 from tavcli.queue.queue import Queue, Row
 from tavcli.queue.workers import Status, living_workers, preview_file
 from tavcli.tui.playback.footage import Frame
@@ -16,7 +16,7 @@ from tavcli.workspace.folder import Workspace
 
 
 @dataclass(frozen=True)
-class Sight:
+class Snapshot:
     """One look: every job, who works, and when the open jobs will be done."""
 
     rows: tuple[Row, ...] = ()
@@ -41,18 +41,18 @@ class Watcher:
 
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
-        self._follower = Follower(Queue(workspace))
+        self._poller = QueuePoller(Queue(workspace))
         self._pictures: dict[Path, int] = {}
 
-    def look(self) -> Sight:
+    def look(self) -> Snapshot:
         """Reads files: not on the event loop. Raises TavError where the queue cannot be read."""
-        rows, workers = self._follower.rows(), tuple(living_workers(self.workspace))
+        rows, workers = self._poller.rows(), tuple(living_workers(self.workspace))
         waiting = tuple(estimates.waiting(list(rows), workers, time.time()))
-        return Sight(rows, workers, waiting, self._follower.queue.paused)
+        return Snapshot(rows, workers, waiting, self._poller.queue.paused)
 
-    def look_anew(self) -> Sight:
+    def look_anew(self) -> Snapshot:
         """The same, whatever the files' times say: for who has changed something."""
-        self._follower.forget()
+        self._poller.forget()
         return self.look()
 
     def picture(self, status: Status) -> Frame | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tavcli.queue import workers
 from tavcli.queue.queue import Queue
-from tavcli.text import plain
+from tavcli.text import printable
 from tavcli.workspace.folder import Workspace
 
 LOG = "worker.log"
@@ -20,7 +20,7 @@ _TRIES = 3
 
 
 @dataclass
-class Crew:
+class WorkerProcesses:
     """The workers that this process has started, one for each workspace."""
 
     flags: tuple[str, ...] = ()
@@ -104,4 +104,4 @@ class Crew:
             return ""
         first, others = rows[0], len(rows) - 1
         more = f", and {others} more job{'s' * (others != 1)}" if others else ""
-        return f"{workspace.folder.name}: {first.name} {plain(first.summary.title)}{more}"
+        return f"{workspace.folder.name}: {first.name} {printable(first.summary.title)}{more}"

@@ -16,14 +16,14 @@ from textual.widgets import Button, DataTable, Static
 
 from tav.errors import SettingsError
 from tavcli.config.bases import KnownBase, known_bases
-from tavcli.text import plain
+from tavcli.text import printable
 from tavcli.tui.processes.query import ask_tav
 from tavcli.tui.screens.confirm import ask
 from tavcli.tui.screens.tav_screen import TavScreen
 from tavcli.tui.screens.text_input import Line
 from tavcli.tui.theme import place
-from tavcli.tui.threads import aside
-from tavcli.units import clock, size
+from tavcli.tui.threads import in_thread
+from tavcli.units import duration, size
 from tavcli.workspace.folder import Workspace
 
 if TYPE_CHECKING:
@@ -82,8 +82,8 @@ class Bases(TavScreen):
     @work(exclusive=True)
     async def fill(self) -> None:
         """Read the list again."""
-        self.present = str((await aside(self.workspace.read)).get("base", ""))
-        self.known = await aside(lambda: list(known_bases()))
+        self.present = str((await in_thread(self.workspace.read)).get("base", ""))
+        self.known = await in_thread(lambda: list(known_bases()))
         self.sub_title = f"{self.workspace.folder.name} uses {place(self.present)}"
         self._show()
 
@@ -115,7 +115,7 @@ class Bases(TavScreen):
     @contextmanager
     def _telling(self, doing: str) -> Iterator[None]:
         """Say so while it is being done."""
-        self._doing = plain(doing)
+        self._doing = printable(doing)
         self._say()
         try:
             yield
@@ -186,9 +186,11 @@ class Ways(ModalScreen[str | None]):
     def compose(self) -> ComposeResult:
         plan = self._plan
         with Vertical(classes="dialog"):
-            yield Static(Content(plain(f"{place(plan['was'])} -> {place(plan['base'])}")), classes="question")
+            yield Static(Content(printable(f"{place(plan['was'])} -> {place(plan['base'])}")), classes="question")
             stale = ", ".join(plan["stale"]) or "nothing"
-            yield Static(Content(plain(f"becomes stale: {stale} (fresh again with the old base)")), classes="detail")
+            yield Static(
+                Content(printable(f"becomes stale: {stale} (fresh again with the old base)")), classes="detail"
+            )
             yield Static(Content.assemble(("tune again: ", "bold"), _cost(plan["tune_again"])), classes="detail")
             yield Static(Content.assemble(("carry over: ", "bold"), self._carry()), classes="detail")
             with Horizontal(classes="buttons"):
@@ -199,7 +201,7 @@ class Ways(ModalScreen[str | None]):
     def _carry(self) -> str:
         plan = self._plan
         if plan["carry_over"] is None:
-            return plain(f"not possible: {plan['refused']}")
+            return printable(f"not possible: {plan['refused']}")
         return f"what was tuned is put on the new base; {_cost(plan['carry_over'])}"
 
     def on_mount(self) -> None:
@@ -216,13 +218,13 @@ class Ways(ModalScreen[str | None]):
 
 def _cost(way: dict[str, Any]) -> str:
     runs = [name for name, stage in (("tuning", way["tune"]), ("inversion", way["invert"])) if stage]
-    return f"{' and '.join(runs)}, about {clock(way['seconds'])}" if runs else "nothing to do, all of it is there"
+    return f"{' and '.join(runs)}, about {duration(way['seconds'])}" if runs else "nothing to do, all of it is there"
 
 
 def _cells(base: KnownBase, present: bool) -> list[Content]:
     mark = Content.styled("●" if present else " ", "$success")
     where = Content.styled(f"{base.place}, gone", "$text-error") if base.gone else Content(base.place)
-    name = Content.styled(plain(base.name), "bold" if present else "")
+    name = Content.styled(printable(base.name), "bold" if present else "")
     return [mark, name, Content("-" if base.gone else size(base.size)), where, Content(_where(base))]
 
 

@@ -10,7 +10,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Button, Static
 
-from tavcli.text import plain
+from tavcli.text import printable
 
 
 async def ask(app: App[Any], question: str, detail: str = "", *, yes: str = "Yes", no: str = "No") -> bool:
@@ -33,9 +33,9 @@ class Confirm(ModalScreen[bool]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog"):
-            yield Static(Content(plain(self._question)), classes="question")
+            yield Static(Content(printable(self._question)), classes="question")
             if self._detail:
-                yield Static(Content(plain(self._detail)), classes="detail")
+                yield Static(Content(printable(self._detail)), classes="detail")
             with Horizontal(classes="buttons"):
                 yield Button(Content(f"{self._yes} (y)"), id="yes")
                 yield Button(Content(f"{self._no} (n)"), id="no")

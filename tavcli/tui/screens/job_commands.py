@@ -14,7 +14,7 @@ from tavcli.queue import batch, trash
 from tavcli.queue.batch import stage_request
 from tavcli.queue.jobs import Kind
 from tavcli.queue.queue import Queue, Row
-from tavcli.tui.data.snapshot import Sight
+from tavcli.tui.data.snapshot import Snapshot
 from tavcli.tui.data.sorting import SORTS
 from tavcli.tui.processes import desktop
 from tavcli.tui.screens.compare import MOST, Compare
@@ -24,7 +24,7 @@ from tavcli.tui.screens.prompts import Prompts
 from tavcli.tui.screens.sheet import Sheet
 from tavcli.tui.screens.tav_screen import TavScreen
 from tavcli.tui.screens.text_input import Line
-from tavcli.tui.threads import aside
+from tavcli.tui.threads import in_thread
 from tavcli.tui.widgets.filter import Filter
 from tavcli.tui.widgets.job_list import JobList
 from tavcli.tui.widgets.pane import Item
@@ -44,7 +44,7 @@ class JobCommands(TavScreen):
     app: "TavApp"
     workspace: Workspace
     queue: Queue
-    sight: Sight
+    snapshot: Snapshot
     sort: str
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("n", "new", "New", tooltip="Write prompts, and queue an edit for each"),
@@ -74,7 +74,7 @@ class JobCommands(TavScreen):
     def __init__(self, workspace: Workspace) -> None:
         super().__init__()
         self.workspace, self.queue = workspace, Queue(workspace)
-        self.sight, self.sort = Sight(), SORTS[0]
+        self.snapshot, self.sort = Snapshot(), SORTS[0]
         self._thrown: list[Path] = []
 
     @property
@@ -114,7 +114,7 @@ class JobCommands(TavScreen):
 
     async def act(self, change: Callable[[], object]) -> None:
         """Change something on disk, beside the event loop, and see what came of it."""
-        await aside(change)
+        await in_thread(change)
         await self.look_anew()
 
     # New ones ---------------------------------------------------------------------------------------------------------
@@ -130,19 +130,19 @@ class JobCommands(TavScreen):
 
     async def _queued(self, names: list[str] | None) -> None:
         if names:
-            self.app.crew.wake(self.workspace)
+            self.app.processes.wake(self.workspace)
             await self.look_anew()
-            row = next((row for row in self.sight.rows if row.name == names[0]), None)
+            row = next((row for row in self.snapshot.rows if row.name == names[0]), None)
             if row is not None:
                 self.jobs.choose(row.id)
 
     async def action_queue_stage(self, kind: Kind) -> None:
-        self.app.crew.wake(self.workspace)
+        self.app.processes.wake(self.workspace)
         await self.act(partial(_queue_stage, self.queue, kind))
 
     async def action_retry(self) -> None:
         row = self.chosen("failed", "cancelled", "interrupted")
-        self.app.crew.wake(self.workspace)
+        self.app.processes.wake(self.workspace)
         await self.act(partial(self.queue.retry, [row.name]))
 
     # The queue --------------------------------------------------------------------------------------------------------
@@ -153,20 +153,20 @@ class JobCommands(TavScreen):
         await self.act(partial(change, [row.name]))
 
     async def action_pause_all(self) -> None:
-        await self.act(self.queue.release if self.sight.paused else self.queue.hold)
+        await self.act(self.queue.release if self.snapshot.paused else self.queue.hold)
 
     async def action_move(self, by: int) -> None:
         row = self.chosen("queued", "paused")
-        waiting = [one.id for one in self.sight.rows if one.state in ("queued", "paused")]
+        waiting = [one.id for one in self.snapshot.rows if one.state in ("queued", "paused")]
         place = waiting.index(row.id) + 1 + by
         if 1 <= place <= len(waiting):
             await self.act(partial(self.queue.move, [row.name], place))
 
     async def action_worker(self) -> None:
-        if self.sight.workers:
-            await self.act(partial(self.app.crew.send_away, self.workspace))
+        if self.snapshot.workers:
+            await self.act(partial(self.app.processes.send_away, self.workspace))
         else:
-            self.app.crew.wake(self.workspace)
+            self.app.processes.wake(self.workspace)
             await self.look_anew()
 
     @work
@@ -199,23 +199,23 @@ class JobCommands(TavScreen):
         await self._compare([self.chosen_edit()[0]])
 
     async def action_compare(self) -> None:
-        marked = [row for row in self.sight.rows if row.id in self.jobs.marked and row.state == "done"]
+        marked = [row for row in self.snapshot.rows if row.id in self.jobs.marked and row.state == "done"]
         await self._compare(marked or [self.chosen_edit()[0]])
 
     async def _compare(self, rows: list[Row]) -> None:
-        caption, clip, start = await aside(clip_of, self.workspace)
+        caption, clip, start = await in_thread(clip_of, self.workspace)
         edits = [Item(f"{row.name} {row.summary.title}", self.edit_of(row).video) for row in rows]
         self.app.push_screen(Compare([Item(f"clip: {caption}", clip, start), *edits]))
 
     async def action_star(self) -> None:
         row, edit = self.chosen_edit()
-        known = await aside(annotations.read_marks, edit.folder)
+        known = await in_thread(annotations.read_marks, edit.folder)
         await self.act(partial(self._mark, row, Marks(not known.starred, known.tags)))
 
     @work
     async def action_tags(self) -> None:
         row, edit = self.chosen_edit()
-        known = await aside(annotations.read_marks, edit.folder)
+        known = await in_thread(annotations.read_marks, edit.folder)
         question = f"Tags of edit {row.name}"
         typed = await self.app.push_screen_wait(Line(question, " ".join(known.tags), "words; / then #word finds them"))
         if typed is not None:
@@ -227,7 +227,7 @@ class JobCommands(TavScreen):
 
     async def action_copy(self) -> None:
         row, edit = self.chosen_edit()
-        recipe = await aside(lambda: edit.recipe)
+        recipe = await in_thread(lambda: edit.recipe)
         command = recipes.command(recipes.checked(recipe, f"{edit.folder.name}/edit.toml"))
         self.app.copy_to_clipboard(command)
         self.app.push_screen(Note(f"Edit {row.name} as a command, copied if the terminal allows it", Content(command)))

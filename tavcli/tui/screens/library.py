@@ -16,7 +16,7 @@ from tavcli.tui.screens.message import Note
 from tavcli.tui.screens.tav_screen import TavScreen
 from tavcli.tui.screens.workspace import WorkspaceScreen
 from tavcli.tui.theme import place
-from tavcli.tui.threads import aside
+from tavcli.tui.threads import in_thread
 from tavcli.tui.widgets.details import Details
 from tavcli.tui.widgets.filter import Filter
 from tavcli.tui.widgets.workspace_list import Shelf
@@ -88,17 +88,17 @@ class Library(TavScreen):
 
     @work(exclusive=True)
     async def action_refresh(self) -> None:
-        folders = await aside(workspaces, self.root)
+        folders = await in_thread(workspaces, self.root)
         self.set_class(not folders, "-empty")
         self.sub_title = f"{len(folders)} workspace{'s' * (len(folders) != 1)} · {place(self.root)}"
         self.shelf.show(folders)
         for folder in folders:
-            self._put(await aside(read, folder))
+            self._put(await in_thread(read, folder))
         for entry in list(self.shelf.entries.values()):
-            if entry.cover is not None and (picture := await aside(picture_of, entry.cover)):
+            if entry.cover is not None and (picture := await in_thread(picture_of, entry.cover)):
                 self.shelf.put_picture(entry.folder, picture)
         for entry in self.shelf.readable:
-            self._put(await aside(judged, entry))
+            self._put(await in_thread(judged, entry))
 
     def _put(self, entry: Entry) -> None:
         self.shelf.put(entry)

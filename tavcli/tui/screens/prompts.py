@@ -13,13 +13,13 @@ from textual.widgets import Button, Checkbox, Input, Label, Select, Static, Text
 from tav.errors import SettingsError, TavError
 from tavcli.config.bases import known_bases
 from tavcli.config.templates import presets
-from tavcli.queue.batch import Order
-from tavcli.queue.jobs import Request
+from tavcli.queue.batch import Batch
+from tavcli.queue.jobs import JobRequest
 from tavcli.queue.queue import Queue
-from tavcli.text import plain
-from tavcli.tui.data.estimate import Reckoner, requests_of
-from tavcli.tui.threads import aside
-from tavcli.units import clock
+from tavcli.text import printable
+from tavcli.tui.data.estimate import CostEstimator, requests_of
+from tavcli.tui.threads import in_thread
+from tavcli.units import duration
 from tavcli.workspace.folder import Workspace
 
 if TYPE_CHECKING:
@@ -65,11 +65,11 @@ class Prompts(ModalScreen[list[str] | None]):
     Prompts .dialog > .buttons { margin: 0 1 0 0; }
     """
 
-    def __init__(self, workspace: Workspace, like: Order | None = None) -> None:
+    def __init__(self, workspace: Workspace, like: Batch | None = None) -> None:
         super().__init__()
-        self.workspace, self.like = workspace, like or Order(())
-        self.wanted: list[Request] = []
-        self._reckoner = Reckoner(workspace)
+        self.workspace, self.like = workspace, like or Batch(())
+        self.wanted: list[JobRequest] = []
+        self._estimator = CostEstimator(workspace)
 
     def compose(self) -> ComposeResult:
         like = self.like
@@ -104,23 +104,23 @@ class Prompts(ModalScreen[list[str] | None]):
     @work(group="bases")
     async def fill_bases(self) -> None:
         """The bases that have a name here, and the one that was asked for."""
-        known = await aside(lambda: [base.name for base in known_bases() if not base.gone])
-        present = str((await aside(self.workspace.read)).get("base", ""))
+        known = await in_thread(lambda: [base.name for base in known_bases() if not base.gone])
+        present = str((await in_thread(self.workspace.read)).get("base", ""))
         asked = [self.like.base] if self.like.base not in ("", present) else []
         select = self.query_one("#base", Select)
-        select.set_options((plain(name), name) for name in dict.fromkeys([*known, *asked]))
+        select.set_options((printable(name), name) for name in dict.fromkeys([*known, *asked]))
         if asked:
             select.value = asked[0]
 
     # What is typed ----------------------------------------------------------------------------------------------------
 
     @property
-    def order(self) -> Order:
+    def typed(self) -> Batch:
         """What is typed. Raises SettingsError for a number that is none."""
         steps = self._text("steps")
         if steps and not steps.isdecimal():
             raise SettingsError(f"steps: `{steps}` is no whole number", "empty means what tav.toml says")
-        return Order(
+        return Batch(
             tuple(line for line in self.query_one(TextArea).text.splitlines() if line.strip()),
             self._text("negative") or None,
             self._text("guidance"),
@@ -150,25 +150,25 @@ class Prompts(ModalScreen[list[str] | None]):
     async def count(self) -> None:
         """Say how many edits that are, or what is wrong, and how long they take."""
         try:
-            order = self.order
-            self.wanted, unknown = await aside(requests_of, self.workspace, order) if order.prompts else ([], "")
+            batch = self.typed
+            self.wanted, unknown = await in_thread(requests_of, self.workspace, batch) if batch.prompts else ([], "")
         except TavError as error:
             self.wanted = []
-            self._say(Content.assemble((plain(error.message), "$text-error"), "\n", _muted(plain(error.hint))))
+            self._say(Content.assemble((printable(error.message), "$text-error"), "\n", _muted(printable(error.hint))))
             return
         if not self.wanted:
             self._say(_muted("no prompt yet"))
             return
-        seconds = await aside(self._reckoner.measured, order, self.wanted)
+        seconds = await in_thread(self._estimator.measured, batch, self.wanted)
         self._say(self._words(seconds, unknown))
         if seconds is None:
-            self._say(self._words(await self._reckoner.forecast(order, self.wanted), unknown, final=True))
+            self._say(self._words(await self._estimator.forecast(batch, self.wanted), unknown, final=True))
 
     def _words(self, seconds: float | None, unknown: str, final: bool = False) -> Content:
         many = len(self.wanted)
-        takes = f", about {clock(seconds)}" if seconds is not None else "" if final else "; reckoning the time ..."
+        takes = f", about {duration(seconds)}" if seconds is not None else "" if final else "; reckoning the time ..."
         said = Content.assemble((f"{many} edit{'s' * (many != 1)}", "bold"), takes)
-        return Content("\n").join([said, *([Content.styled(plain(unknown), "$text-warning")] if unknown else [])])
+        return Content("\n").join([said, *([Content.styled(printable(unknown), "$text-warning")] if unknown else [])])
 
     def _say(self, words: Content) -> None:
         self.query_one("#count", Static).update(words)
@@ -188,8 +188,8 @@ class Prompts(ModalScreen[list[str] | None]):
         (self.focused or self).call_later(self.app.run_action, "queue_typed", self)
 
     async def action_queue_typed(self) -> None:
-        wanted, _ = await aside(requests_of, self.workspace, self.order)
-        added, twins = await aside(Queue(self.workspace).add, wanted)
+        wanted, _ = await in_thread(requests_of, self.workspace, self.typed)
+        added, twins = await in_thread(Queue(self.workspace).add, wanted)
         if twins:
             self.notify(_told(len(twins), twins[0].name, twins[0].state), markup=False)
         self.dismiss([row.name for row in [*added, *twins]])

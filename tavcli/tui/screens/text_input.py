@@ -8,7 +8,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
-from tavcli.text import plain
+from tavcli.text import printable
 
 
 class Line(ModalScreen[str | None]):
@@ -27,7 +27,7 @@ class Line(ModalScreen[str | None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog"):
-            yield Static(Content(plain(self._question)), classes="question")
+            yield Static(Content(printable(self._question)), classes="question")
             yield Input(self._value)
             yield Static(Content(f"{self._detail}\nEnter keeps it, Escape does not"), classes="detail")
 

@@ -18,22 +18,22 @@ from tavcli.methods.status import overview
 from tavcli.queue.jobs import OPEN
 from tavcli.queue.queue import Row
 from tavcli.queue.workers import Status, queue_folder
-from tavcli.text import plain
-from tavcli.tui.data.snapshot import Sight, Watcher
+from tavcli.text import printable
+from tavcli.tui.data.snapshot import Snapshot, Watcher
 from tavcli.tui.data.sorting import in_order, words_of
 from tavcli.tui.data.thumbnails import picture_of
 from tavcli.tui.playback.footage import Frame
 from tavcli.tui.processes import workers
 from tavcli.tui.screens.job_commands import JobCommands, clip_of
 from tavcli.tui.theme import state
-from tavcli.tui.threads import aside
+from tavcli.tui.threads import in_thread
 from tavcli.tui.widgets import job_card
 from tavcli.tui.widgets.filter import Filter, matches
 from tavcli.tui.widgets.job_list import JobList
 from tavcli.tui.widgets.player import Player
 from tavcli.tui.widgets.progress import Progress
 from tavcli.tui.widgets.thumbnail import half_cells
-from tavcli.units import clock
+from tavcli.units import duration
 from tavcli.workspace.edits import Edit
 from tavcli.workspace.folder import Workspace
 
@@ -83,7 +83,7 @@ class WorkspaceScreen(JobCommands):
         self._shown: tuple[str, str] | None = None
         self._preview: tuple[str, Frame] | None = None
         self._turns = count()
-        self._seen: tuple[Sight, str, bool] | None = None
+        self._seen: tuple[Snapshot, str, bool] | None = None
         self._looking = asyncio.Lock()
         self._asked: set[str] = set()
         self._unseen: list[Row] = []
@@ -104,7 +104,7 @@ class WorkspaceScreen(JobCommands):
 
     def on_mount(self) -> None:
         self._rest = self.set_timer(_REST, self._show_video)
-        self.app.crew.know(self.workspace)
+        self.app.processes.know(self.workspace)
         self.set_interval(_LOOK, self.look)
         self.open_clip()
 
@@ -115,14 +115,14 @@ class WorkspaceScreen(JobCommands):
     @work
     async def open_clip(self) -> None:
         """Play the clip."""
-        caption, clip, _ = await aside(clip_of, self.workspace)
-        self.query_one("#caption", Static).update(Content(f"clip: {plain(caption)}"))
+        caption, clip, _ = await in_thread(clip_of, self.workspace)
+        self.query_one("#caption", Static).update(Content(f"clip: {printable(caption)}"))
         self.query_one("#source", Player).open(clip)
 
     @work(exclusive=True, group="judge")
     async def judge(self) -> None:
         """Say how the stages are, in the title bar."""
-        found = await aside(overview, self.workspace)
+        found = await in_thread(overview, self.workspace)
         stages = f"tuned {found.tuned} · inverted {found.inverted}" if not found.problem else found.problem
         self.sub_title = f"{self.workspace.folder.name} · {Path(found.base).name} · {stages}"
 
@@ -131,47 +131,47 @@ class WorkspaceScreen(JobCommands):
     @work(group="look")
     async def look(self) -> None:
         """See what has changed, unless another screen is shown; on a slow disk, once the look before is done."""
-        if not self._looking.locked() and (self.is_current or not self.sight.rows):
+        if not self._looking.locked() and (self.is_current or not self.snapshot.rows):
             await self._look(self.watcher.look)
 
     async def look_anew(self) -> None:
         await self._look(self.watcher.look_anew)
 
-    async def _look(self, look: Callable[[], Sight]) -> None:
+    async def _look(self, look: Callable[[], Snapshot]) -> None:
         async with self._looking:
             await self._see(look)
 
-    async def _see(self, look: Callable[[], Sight]) -> None:
-        before = self.sight
+    async def _see(self, look: Callable[[], Snapshot]) -> None:
+        before = self.snapshot
         try:
-            self.sight = await aside(look)
+            self.snapshot = await in_thread(look)
             self._keep_working()
         except TavError as error:
             self.problem = error.message
         except OSError as error:
             self.problem = f"{error.filename}: {error.strerror}"
-        seen = self.sight, self.problem, self.app.crew.rests(self.workspace)
+        seen = self.snapshot, self.problem, self.app.processes.rests(self.workspace)
         if seen != self._seen:
             self._seen = seen
             self.show_rows()
-        await self._fetch_preview(self.sight.working)
-        if _done(before) != _done(self.sight):
+        await self._fetch_preview(self.snapshot.working)
+        if _done(before) != _done(self.snapshot):
             self.judge()
 
     def _keep_working(self) -> None:
         """Somebody has to do what is queued."""
         self.problem = ""
-        waits = any(row.state == "queued" for row in self.sight.rows) and not self.sight.paused
-        if waits and not self.app.crew.ensure(self.workspace, _done(self.sight)):
+        waits = any(row.state == "queued" for row in self.snapshot.rows) and not self.snapshot.paused
+        if waits and not self.app.processes.ensure(self.workspace, _done(self.snapshot)):
             log = queue_folder(self.workspace) / workers.LOG
             self.problem = f"the worker ends without doing its job; see {log}; w tries again"
 
     def show_rows(self) -> None:
-        rows = [row for row in self.sight.rows if not self._words or matches(self._words, words_of(row))]
-        live = {one.row.id: _live(one.left, one.row, self.sight) for one in self.sight.waiting}
-        self.set_class(not self.sight.rows, "-empty")
+        rows = [row for row in self.snapshot.rows if not self._words or matches(self._words, words_of(row))]
+        live = {one.row.id: _live(one.left, one.row, self.snapshot) for one in self.snapshot.waiting}
+        self.set_class(not self.snapshot.rows, "-empty")
         self.jobs.show(in_order(rows, self.sort), live)
-        self.query_one(Progress).show(self.sight, self.problem, self.app.crew.rests(self.workspace))
+        self.query_one(Progress).show(self.snapshot, self.problem, self.app.processes.rests(self.workspace))
         self._show_chosen()
         self.call_after_refresh(self.jobs.tell_seen)
 
@@ -204,7 +204,7 @@ class WorkspaceScreen(JobCommands):
             self._preview = None
         if working is None:
             return
-        frames = await aside(self.watcher.picture, working)
+        frames = await in_thread(self.watcher.picture, working)
         if frames is not None:
             self._preview = working.job, frames
             if self.jobs.chosen is not None and self.jobs.chosen.id == working.job:
@@ -228,7 +228,7 @@ class WorkspaceScreen(JobCommands):
             while self._unseen:
                 row = self._unseen.pop(0)
                 self._asked.add(row.id)
-                picture = await aside(_picture, self.edit_of(row))
+                picture = await in_thread(_picture, self.edit_of(row))
                 if picture is not None:
                     self.jobs.put_picture(row.id, picture)
 
@@ -264,23 +264,23 @@ def _picture(edit: Edit) -> list[Content] | None:
     return None if picture is None else half_cells(picture, job_card.PICTURE, job_card.HIGH)
 
 
-def _done(sight: Sight) -> int:
-    return sum(row.state not in OPEN for row in sight.rows)
+def _done(snapshot: Snapshot) -> int:
+    return sum(row.state not in OPEN for row in snapshot.rows)
 
 
-def _live(left: float | None, row: Row, sight: Sight) -> str:
-    if row.state == "running" and sight.working and sight.working.job == row.id and sight.working.total:
-        return f"{100 * sight.working.done // sight.working.total} %"
-    return "" if left is None or row.state == "paused" else f"in {clock(left)}"
+def _live(left: float | None, row: Row, snapshot: Snapshot) -> str:
+    if row.state == "running" and snapshot.working and snapshot.working.job == row.id and snapshot.working.total:
+        return f"{100 * snapshot.working.done // snapshot.working.total} %"
+    return "" if left is None or row.state == "paused" else f"in {duration(left)}"
 
 
 def _about(row: Row) -> Content:
     """What the chosen one is, below its video; of a failure why."""
     known = row.summary
-    title = Content.assemble((f"{row.name}  ", "bold $primary"), plain(known.title))
+    title = Content.assemble((f"{row.name}  ", "bold $primary"), printable(known.title))
     if known.error:
-        hint = Content.styled(plain(known.hint), "$foreground-muted")
-        return Content("\n").join([title, state("failed", plain(known.error)), hint])
+        hint = Content.styled(printable(known.hint), "$foreground-muted")
+        return Content("\n").join([title, state("failed", printable(known.error)), hint])
     return Content("\n").join([title, Content.styled(job_card.settings(known), "$foreground-muted")])
 
 

@@ -7,7 +7,7 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
-from tavcli.text import plain
+from tavcli.text import printable
 from tavcli.tui.data.library import Entry
 from tavcli.tui.theme import place, state
 from tavcli.tui.widgets.thumbnail import Thumbnail
@@ -38,14 +38,14 @@ def _lines(entry: Entry) -> list[Content]:
     if not entry.caption:
         return [stages(entry), Content(), _fact("folder", entry.folder)]
     return [
-        Content.styled(plain(entry.caption), "bold"),
+        Content.styled(printable(entry.caption), "bold"),
         Content(),
         _fact("folder", entry.folder),
         _fact("base", entry.base),
         Content.assemble(_label("stages"), stages(entry)),
         Content.assemble(_label("edits"), edits(entry)),
         Content(),
-        *(Content.assemble(state(word, f"{word:<13}"), plain(prompt)) for word, prompt in entry.latest),
+        *(Content.assemble(state(word, f"{word:<13}"), printable(prompt)) for word, prompt in entry.latest),
     ]
 
 

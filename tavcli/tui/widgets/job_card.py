@@ -4,7 +4,7 @@ from textual.content import Content
 
 from tavcli.queue.queue import Row
 from tavcli.queue.summary import Summary
-from tavcli.text import plain
+from tavcli.text import printable
 from tavcli.tui.theme import state, symbol
 
 # Lines of a card, and cells of its picture.
@@ -16,14 +16,14 @@ def line(row: Row, live: str, marked: bool, width: int) -> Content:
     """`✓ ★  12  a cat is skiing        21.4`."""
     right = Content.styled(live or score(row.summary), _MUTED)
     head = Content.assemble(_mark(marked), symbol(row.state), " ", _star(row.summary), f" {row.name:>4}  ")
-    return _both_ends(Content.assemble(head, plain(row.summary.title)), right, width)
+    return _both_ends(Content.assemble(head, printable(row.summary.title)), right, width)
 
 
 def card(row: Row, live: str, marked: bool, picture: list[Content] | None, width: int) -> list[Content]:
     """Prompt; settings; state and what came of it."""
     known, room = row.summary, width - PICTURE - 3
     cells = picture or [Content(" " * PICTURE)] * HIGH
-    title = Content.assemble((f"{row.name:>4}  ", "bold $primary"), (plain(known.title), "bold"))
+    title = Content.assemble((f"{row.name:>4}  ", "bold $primary"), (printable(known.title), "bold"))
     texts = [
         _both_ends(title, Content.assemble(_tags(known), _star(known)), room),
         _both_ends(Content.styled(f"      {settings(known)}", _MUTED), Content.styled(known.date[:16], _MUTED), room),
@@ -37,12 +37,12 @@ def card(row: Row, live: str, marked: bool, picture: list[Content] | None, width
 def settings(known: Summary) -> str:
     """How an edit is made, in words."""
     if known.guidance is None:
-        return plain(known.base)
+        return printable(known.base)
     words = [f"guidance {known.guidance:g}", f"{known.steps} steps"]
     words += [f"vary {known.vary:g}", f"seed {known.seed}"] if known.vary else []
     words += [] if known.inversion else [f"from noise, seed {known.seed}"]
-    words += [f"without “{plain(known.negative)}”"] if known.negative else []
-    words += [("carried over to " if known.carried else "") + plain(known.base.rsplit("/", 1)[-1])]
+    words += [f"without “{printable(known.negative)}”"] if known.negative else []
+    words += [("carried over to " if known.carried else "") + printable(known.base.rsplit("/", 1)[-1])]
     return " · ".join(words)
 
 
@@ -59,7 +59,7 @@ def _likeness(known: Summary) -> str:
 
 def _outcome(row: Row) -> Content:
     if row.summary.error:
-        return Content.assemble(state(row.state), ": ", plain(row.summary.error))
+        return Content.assemble(state(row.state), ": ", printable(row.summary.error))
     return state(row.state)
 
 

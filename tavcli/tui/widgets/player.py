@@ -16,7 +16,7 @@ from tav.video.ffmpeg import one_line
 from tavcli.tui.playback.cells import canvas, coloured, plain
 from tavcli.tui.playback.clock import Clock, frame_at
 from tavcli.tui.playback.footage import Footage, Frame, at_rate, read_footage, read_still
-from tavcli.tui.threads import aside
+from tavcli.tui.threads import in_thread
 
 # Of a larger video, so many pixels are read: a terminal of 256 x 80 shows them all, a larger one enlarges them.
 BOX = 256, 160
@@ -99,8 +99,8 @@ class Player(Widget):
         """The first frame at once, then all. If the widget goes, or another file is opened, ffmpeg ends."""
         ended = Event()
         try:
-            self._take(await aside(read_still, path, BOX, start))
-            self._take(await aside(read_footage, path, BOX, start, lambda: not ended.is_set()))
+            self._take(await in_thread(read_still, path, BOX, start))
+            self._take(await in_thread(read_footage, path, BOX, start, lambda: not ended.is_set()))
         except (TavError, OSError) as error:
             self._take(None, one_line(error).replace(one_line(path), one_line(path.name)))
         finally:

@@ -5,10 +5,10 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Sparkline, Static
 
-from tavcli.text import plain
-from tavcli.tui.data.snapshot import Sight
+from tavcli.text import printable
+from tavcli.tui.data.snapshot import Snapshot
 from tavcli.tui.theme import state
-from tavcli.units import clock
+from tavcli.units import duration
 
 _BAR = 24
 # So many of the last losses are averaged for a number.
@@ -32,57 +32,59 @@ class Progress(Vertical):
         yield Static(id="queue")
         yield Sparkline([], id="losses")
 
-    def show(self, sight: Sight, problem: str = "", resting: bool = False) -> None:
+    def show(self, snapshot: Snapshot, problem: str = "", resting: bool = False) -> None:
         """Say how it stands; `resting`: nobody is to work."""
-        losses = sight.working.losses if sight.working else []
+        losses = snapshot.working.losses if snapshot.working else []
         self.set_class(len(losses) > 1, "-learning")
         if len(losses) > 1:
             self.query_one("#losses", Sparkline).data = losses
-        self.query_one("#now", Static).update(_now(sight, problem, resting), layout=False)
-        self.query_one("#queue", Static).update(_queue(sight), layout=False)
+        self.query_one("#now", Static).update(_now(snapshot, problem, resting), layout=False)
+        self.query_one("#queue", Static).update(_queue(snapshot), layout=False)
 
 
-def _now(sight: Sight, problem: str, resting: bool) -> Content:
-    working = sight.working
+def _now(snapshot: Snapshot, problem: str, resting: bool) -> Content:
+    working = snapshot.working
     if problem:
-        return Content.assemble(state("failed", plain(problem)))
-    if sight.paused:
+        return Content.assemble(state("failed", printable(problem)))
+    if snapshot.paused:
         return Content.assemble(state("paused", "the queue is paused"), _muted("   shift+P goes on"))
     if working is None:
-        return _nobody(sight, resting)
-    name = next((f"{row.name}  {plain(row.summary.title)}" for row in sight.rows if row.id == working.job), "")
-    return Content.assemble(state("running", name), "   ", *_steps(sight))
+        return _nobody(snapshot, resting)
+    name = next((f"{row.name}  {printable(row.summary.title)}" for row in snapshot.rows if row.id == working.job), "")
+    return Content.assemble(state("running", name), "   ", *_steps(snapshot))
 
 
-def _nobody(sight: Sight, resting: bool) -> Content:
+def _nobody(snapshot: Snapshot, resting: bool) -> Content:
     """Why nothing is being done."""
-    queued = any(row.state == "queued" for row in sight.rows)
+    queued = any(row.state == "queued" for row in snapshot.rows)
     if not queued:
-        return _muted("nothing runs" if sight.rows else "")
+        return _muted("nothing runs" if snapshot.rows else "")
     if resting:
         return Content.assemble(state("paused", "the worker was sent away"), _muted("   w calls it back"))
-    return _muted("beginning ..." if sight.workers else "starting a worker ...")
+    return _muted("beginning ..." if snapshot.workers else "starting a worker ...")
 
 
-def _steps(sight: Sight) -> list[Content]:
-    working = sight.working
+def _steps(snapshot: Snapshot) -> list[Content]:
+    working = snapshot.working
     if working is None or not working.total:
         return [_muted("loading")]
     full = round(_BAR * working.done / working.total)
-    words = f" {working.done}/{working.total}" + (f", {clock(working.left)} left" if working.left is not None else "")
+    words = f" {working.done}/{working.total}" + (
+        f", {duration(working.left)} left" if working.left is not None else ""
+    )
     piece = working.what.split(":")[0]
     last = working.losses[-_SMOOTHED:]
     loss = f", loss {sum(last) / len(last):.4f}" if last else ""
     bar = [Content.styled("━" * full, "$primary"), Content.styled("─" * (_BAR - full), "$foreground-muted")]
-    return [_muted(f"{plain(piece)} "), *bar, Content(words + loss)]
+    return [_muted(f"{printable(piece)} "), *bar, Content(words + loss)]
 
 
-def _queue(sight: Sight) -> Content:
-    queued = sum(row.state == "queued" for row in sight.rows)
-    done = sum(row.state == "done" for row in sight.rows)
+def _queue(snapshot: Snapshot) -> Content:
+    queued = sum(row.state == "queued" for row in snapshot.rows)
+    done = sum(row.state == "done" for row in snapshot.rows)
     words = [f"{queued} queued", f"{done} done"]
-    words += [f"all done in about {clock(sight.left)}"] if sight.left else []
-    words += [f"worker on {worker.device}" for worker in sight.workers[:2]]
+    words += [f"all done in about {duration(snapshot.left)}"] if snapshot.left else []
+    words += [f"worker on {worker.device}" for worker in snapshot.workers[:2]]
     return _muted(" · ".join(words))
 
 

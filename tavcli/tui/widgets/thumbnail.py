@@ -12,7 +12,7 @@ from textual.style import Style
 from textual.widget import Widget
 
 from tavcli.tui.data.thumbnails import picture_of
-from tavcli.tui.threads import aside
+from tavcli.tui.threads import in_thread
 
 Pixel = tuple[int, int, int]
 
@@ -52,7 +52,7 @@ class Thumbnail(Widget):
 
     @work(exclusive=True)
     async def watch_path(self, path: Path | None) -> None:
-        self._picture = await aside(picture_of, path) if path is not None else None
+        self._picture = await in_thread(picture_of, path) if path is not None else None
         self.refresh(layout=True)
 
     def get_content_height(self, _container: object, _viewport: object, width: int) -> int:

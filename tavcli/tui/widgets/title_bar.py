@@ -8,7 +8,7 @@ from textual.events import Click
 from textual.screen import Screen
 from textual.widgets import Static
 
-from tavcli.text import plain
+from tavcli.text import printable
 
 
 class TitleBar(Horizontal):
@@ -38,7 +38,7 @@ class TitleBar(Horizontal):
 
     def _show_title(self, title: str | None) -> None:
         back = "" if self.app.screen_stack[0] is self.screen else "< "
-        self.query_one("#name", Static).update(Content(f"{back}tav  {plain(title or '')}"))
+        self.query_one("#name", Static).update(Content(f"{back}tav  {printable(title or '')}"))
 
     def _show_sub_title(self, about: str | None) -> None:
-        self.query_one("#about", Static).update(Content(f"  {plain(about or '')}"))
+        self.query_one("#about", Static).update(Content(f"  {printable(about or '')}"))

@@ -10,7 +10,7 @@ from textual.content import Content
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option, OptionDoesNotExist
 
-from tavcli.text import plain
+from tavcli.text import printable
 from tavcli.tui.data.library import Entry
 from tavcli.tui.theme import state
 from tavcli.tui.widgets.filter import matches
@@ -110,12 +110,12 @@ def _centred(cells: Content) -> tuple[str, Content, str]:
 
 def _facts(entry: Entry, root: Path) -> list[Content]:
     """The four lines of a card."""
-    name = plain(str(entry.folder.relative_to(root)) if entry.folder != root else root.name)
-    about = f"{name} · {plain(Path(entry.base).name)}" if entry.base else name
+    name = printable(str(entry.folder.relative_to(root)) if entry.folder != root else root.name)
+    about = f"{name} · {printable(Path(entry.base).name)}" if entry.base else name
     if not entry.caption:  # not read yet, or not to be read
         return [Content.styled(name, "bold"), stages(entry), Content(), Content()]
     return [
-        Content.styled(plain(entry.caption), "bold"),
+        Content.styled(printable(entry.caption), "bold"),
         Content.styled(about, "$foreground-muted"),
         stages(entry),
         edits(entry),
@@ -125,7 +125,7 @@ def _facts(entry: Entry, root: Path) -> list[Content]:
 def stages(entry: Entry) -> Content:
     """The stages with their states, in a line, or what the matter is; nothing while nobody has looked."""
     if entry.problem:
-        return Content.styled(f"! {plain(entry.problem)}", "$text-error")
+        return Content.styled(f"! {printable(entry.problem)}", "$text-error")
     return Content("   ").join(state(word, f"{name} {word}") for name, word in entry.stages)
 
 

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tav.events import NotLearning, TuneStep, VaeStep
-from tavcli.commands.console import Talk, short
+from tavcli.commands.console import Output, short
 from tavcli.commands.options import Options
 from tavcli.events import Begin, Note
-from tavcli.queue.events import Ended, Of
-from tavcli.units import clock, size
+from tavcli.queue.events import JobEnded, JobEvent
+from tavcli.units import duration, size
 from tavcli.workspace.folder import Workspace
 
 
@@ -32,7 +32,7 @@ def run() -> Iterator[object]:
 
 
 def test_progress_in_a_log_is_a_line_at_the_end(capsys: pytest.CaptureFixture[str]) -> None:
-    assert Talk(Options()).follow(run()) == ["the result"]
+    assert Output(Options()).follow(run()) == ["the result"]
     out, err = capsys.readouterr()
     assert out == ""
     assert err.splitlines() == [
@@ -45,10 +45,10 @@ def test_progress_in_a_log_is_a_line_at_the_end(capsys: pytest.CaptureFixture[st
 
 
 def test_of_several_jobs_at_once_each_line_says_whose(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    one, two = ([Of(Workspace(tmp_path), name, event) for event in run()] for name in ("1", "2"))
+    one, two = ([JobEvent(Workspace(tmp_path), name, event) for event in run()] for name in ("1", "2"))
     alternating = [event for pair in zip(one, two, strict=True) for event in pair]
-    ended = Ended(Workspace(tmp_path), "1", "interrupted", 3.0, "it died", "again")
-    assert Talk(Options()).follow([*alternating, ended]) == ["the result", "the result", ended]
+    ended = JobEnded(Workspace(tmp_path), "1", "interrupted", 3.0, "it died", "again")
+    assert Output(Options()).follow([*alternating, ended]) == ["the result", "the result", ended]
     said = capsys.readouterr().err.splitlines()
     assert [line for line in said if "tuning:" in line] == [
         f"job {name}: tuning: 8/8, loss 6.5000, 0:00 elapsed, 0:00 left" for name in ("1", "2")
@@ -62,7 +62,7 @@ def test_lines_come_now_and_then(capsys: pytest.CaptureFixture[str], monkeypatch
     now = iter(range(0, 3000, 3))
     monkeypatch.setattr("tavcli.commands.console.time.monotonic", lambda: float(next(now)))
     steps = (TuneStep(step, 110, 1.0, 1.0) for step in range(101, 111))
-    Talk(Options()).follow([Begin("tuning", 110, 100), *steps])
+    Output(Options()).follow([Begin("tuning", 110, 100), *steps])
     assert [line.split(", loss")[0] for line in capsys.readouterr().err.splitlines()] == [
         "tuning: 104/110",
         "tuning: 108/110",
@@ -71,7 +71,7 @@ def test_lines_come_now_and_then(capsys: pytest.CaptureFixture[str], monkeypatch
 
 
 def test_quiet_leaves_warnings_and_results(capsys: pytest.CaptureFixture[str]) -> None:
-    talk = Talk(Options(quiet=True))
+    talk = Output(Options(quiet=True))
     assert talk.follow(run()) == ["the result"]
     talk.say("x")
     talk.detail("x")
@@ -83,23 +83,23 @@ def test_quiet_leaves_warnings_and_results(capsys: pytest.CaptureFixture[str]) -
 
 def test_results_go_to_stdout_as_told(capsys: pytest.CaptureFixture[str]) -> None:
     data = [{"name": "[red]x", "path": Path("y")}]
-    Talk(Options(json=True)).table(data, ["name"], [["[red]x"]])
+    Output(Options(json=True)).table(data, ["name"], [["[red]x"]])
     assert json.loads(capsys.readouterr().out) == [{"name": "[red]x", "path": "y"}]
-    Talk(Options()).table(data, ["name", "path"], [["[red]x", "y"]])
+    Output(Options()).table(data, ["name", "path"], [["[red]x", "y"]])
     out, err = capsys.readouterr()
     assert [line.split() for line in out.splitlines()] == [["name", "path"], ["[red]x", "y"]]
     assert err == ""
 
 
 def test_details_are_for_those_who_ask(capsys: pytest.CaptureFixture[str]) -> None:
-    Talk(Options()).detail("x")
-    Talk(Options(verbose=True)).detail("[y]")
+    Output(Options()).detail("x")
+    Output(Options(verbose=True)).detail("[y]")
     assert capsys.readouterr().err == "[y]\n"
 
 
 @given(st.integers(0, 10**6), st.floats(0, 0.99))
 def test_a_clock_can_be_read_back(seconds: int, fraction: float) -> None:
-    text = clock(seconds + fraction)
+    text = duration(seconds + fraction)
     assert re.fullmatch(r"(\d+:)?\d?\d:\d\d", text)
     value = 0
     for part in text.split(":"):
@@ -108,7 +108,7 @@ def test_a_clock_can_be_read_back(seconds: int, fraction: float) -> None:
 
 
 def test_clock_and_size_in_words() -> None:
-    assert [clock(s) for s in (0, 59.9, 75, 3600, 3675)] == ["0:00", "0:59", "1:15", "1:00:00", "1:01:15"]
+    assert [duration(s) for s in (0, 59.9, 75, 3600, 3675)] == ["0:00", "0:59", "1:15", "1:00:00", "1:01:15"]
     assert [size(n) for n in (0, 999, 1000, 149_000_000, 4.27e9)] == ["0 B", "999 B", "1.0 kB", "149.0 MB", "4.3 GB"]
 
 

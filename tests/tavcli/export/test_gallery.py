@@ -19,7 +19,7 @@ from tav.settings import ClipSettings
 from tav.video import probe, read_clip
 from tavcli.config.files import read_toml
 from tavcli.export.gallery import Film, Gallery, Shown, render
-from tavcli.text import plain
+from tavcli.text import printable
 from tavcli.workspace.annotations import Marks, write_marks
 from tavcli.workspace.folder import Workspace
 from tavcli.workspace.scores import write_scores
@@ -243,7 +243,7 @@ def calm(tmp_path_factory: pytest.TempPathFactory) -> Page:
 def test_no_text_changes_what_the_page_is(
     tmp_path_factory: pytest.TempPathFactory, calm: Page, text: str, other: str
 ) -> None:
-    text, other = plain(text), plain(other)
+    text, other = printable(text), printable(other)
     page = shown(tmp_path_factory.mktemp("page"), text, other)
     assert page.shape == calm.shape
     assert (page.texts["h1"], page.texts["h2"][0], page.texts["pre"]) == ([other], text, [text])
@@ -260,5 +260,5 @@ def test_a_hostile_workspace_is_shown_as_text(done: Call, edited: Path, tmp_path
     calm, hostile = pages
     assert hostile.shape == calm.shape
     assert hostile.texts["h1"] == ["<img src=x>"]
-    assert hostile.texts["h2"][1] == plain(HOSTILE)
+    assert hostile.texts["h2"][1] == printable(HOSTILE)
     assert hostile.texts["script"] == calm.texts["script"]

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from tav.adapters.tuned import load_tuned
 from tav.bases import inspect_base, load_unet
 from tav.nets.inflate import VideoUNet, inflate
-from tavcli.methods.switch_base import Rebasing
+from tavcli.methods.switch_base import BaseSwitch
 from tavcli.workspace.edits import all_edits
 from tavcli.workspace.fingerprint import digest
 from tavcli.workspace.folder import Workspace
@@ -298,6 +298,6 @@ def test_a_full_disk_keeps_the_old_base(
 
     monkeypatch.setattr("tav.tensor_files.save_file", full)
     with pytest.raises(OSError, match="No space"):
-        Rebasing(Workspace(folder), str(other), {}).go(carry=True)
+        BaseSwitch(Workspace(folder), str(other), {}).go(carry=True)
     assert (folder / "tav.toml").read_bytes() == before
     assert len(list(folder.glob("tuned/*/attention.safetensors"))) == 1

@@ -10,8 +10,8 @@ import pytest
 
 from tav.errors import SettingsError
 from tavcli.queue import polling
-from tavcli.queue.jobs import Request
-from tavcli.queue.polling import Follower
+from tavcli.queue.jobs import JobRequest
+from tavcli.queue.polling import QueuePoller
 from tavcli.queue.queue import INDEX, Queue, Row
 from tavcli.workspace.folder import SETTINGS, Workspace
 
@@ -34,15 +34,15 @@ def workspace(tmp_path: Path) -> Workspace:
     return Workspace(tmp_path)
 
 
-def request(number: int) -> Request:
-    return Request("tune", {"caption": f"a cat {number}", "base": "b"})
+def request(number: int) -> JobRequest:
+    return JobRequest("tune", {"caption": f"a cat {number}", "base": "b"})
 
 
 def test_whatever_is_done_is_seen(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """At once: neither the time after which all is read again, nor a pause between two changes is needed."""
     monkeypatch.setattr(polling, "_LOOK_AGAIN", NEVER)
     queue, chance = Queue(workspace), random.Random(5)
-    follower = Follower(Queue(workspace))
+    follower = QueuePoller(Queue(workspace))
     changes: list[Callable[[str], object]] = [
         lambda name: queue.cancel([name]),
         lambda name: queue.pause([name]),
@@ -69,7 +69,7 @@ def test_nothing_is_read_while_nothing_happens(workspace: Workspace, monkeypatch
     monkeypatch.setattr(polling, "_LOOK_AGAIN", NEVER)
     queue = Counting(workspace)
     queue.add(map(request, range(5)))
-    follower = Follower(queue)
+    follower = QueuePoller(queue)
     for path in follower._places:  # as if the changes were older than what may have the same time
         if path.exists():
             os.utime(path, (1e9, 1e9))
@@ -85,7 +85,7 @@ def test_what_no_file_says_is_seen_after_a_while(workspace: Workspace, monkeypat
     monkeypatch.setattr(polling, "_LOOK_AGAIN", -1.0)
     queue = Counting(workspace)
     queue.add([request(0)])
-    follower = Follower(queue)
+    follower = QueuePoller(queue)
     follower.rows()
     follower.rows()
     assert queue.read == 2

@@ -18,7 +18,7 @@ import pytest
 
 from tav.errors import SettingsError, TavError
 from tavcli.queue import workers
-from tavcli.queue.jobs import Request
+from tavcli.queue.jobs import JobRequest
 from tavcli.queue.queue import INDEX, Queue
 from tavcli.queue.trash import bring_back, throw_away
 from tavcli.workspace.edits import JOB
@@ -29,10 +29,10 @@ SEEDS = int(os.environ.get("TAV_QUEUES", "10"))
 WAITING = ("queued", "paused")
 
 
-def request(prompt: str, kind: str = "edit") -> Request:
+def request(prompt: str, kind: str = "edit") -> JobRequest:
     recipe = {"prompt": prompt, "caption": "x", "steps": 4, "precision": "fp32", "guidance_scale": 7.0}
     recipe |= {"negative_prompt": "", "vary": 0.0, "seed": 0, "inversion": True}
-    return Request(kind, {"caption": "x", "base": "b"}, recipe if kind == "edit" else None)
+    return JobRequest(kind, {"caption": "x", "base": "b"}, recipe if kind == "edit" else None)
 
 
 def make(folder: Path) -> Queue:
@@ -111,7 +111,7 @@ class Model:
             return
         token, gives_back = self.dice.choice(list(self.workers)), self.dice.random() < 0.5
         if gives_back:
-            self.queue.give_back(token)
+            self.queue.requeue(token)
         self.workers.pop(token).__exit__(None, None, None)
         after = "queued" if gives_back else "interrupted"
         self.states = {name: after if state == f"running {token}" else state for name, state in self.states.items()}

@@ -99,7 +99,7 @@ def opened() -> Callable[..., contextlib.AbstractAsyncContextManager[Pilot[None]
             await until(pilot, lambda: workspace is None or isinstance(app.screen, WorkspaceScreen))
             await settled(pilot)
             yield pilot
-            for worker in app.crew.children:
+            for worker in app.processes.children:
                 worker.kill()
                 worker.wait()
 

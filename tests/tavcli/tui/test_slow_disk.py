@@ -11,9 +11,9 @@ from textual.screen import Screen
 from workspaces import states
 
 from tavcli.queue.queue import Queue
-from tavcli.tui.data.snapshot import Sight, Watcher
+from tavcli.tui.data.snapshot import Snapshot, Watcher
 from tavcli.tui.screens import workspace as screen
-from tavcli.tui.threads import aside
+from tavcli.tui.threads import in_thread
 from tavcli.workspace.folder import Workspace
 
 
@@ -21,7 +21,7 @@ async def test_looks_come_one_after_the_other(studio: Path, opened: Opened, monk
     at_once: list[int] = []
     looking = threading.Semaphore(10)
 
-    def slowly(watcher: Watcher) -> Sight:
+    def slowly(watcher: Watcher) -> Snapshot:
         with looking:
             at_once.append(10 - looking._value)
             time.sleep(0.2)  # the slowness itself
@@ -49,7 +49,7 @@ async def test_a_screen_that_is_left_meanwhile_gets_no_answer() -> None:
             self.run_worker(self.show())
 
         async def show(self) -> None:
-            await aside(read.wait)
+            await in_thread(read.wait)
             told.append("shown")
 
     async with App[None]().run_test() as pilot:

@@ -114,8 +114,8 @@ def test_it_loads_no_tensor_library() -> None:
 def test_reading_aside_keeps_nobody_who_leaves() -> None:
     script = """
 import asyncio, threading
-from tavcli.tui.threads import aside
-asyncio.run(asyncio.wait_for(aside(threading.Event().wait), 0.1))
+from tavcli.tui.threads import in_thread
+asyncio.run(asyncio.wait_for(in_thread(threading.Event().wait), 0.1))
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert "TimeoutError" in done.stderr

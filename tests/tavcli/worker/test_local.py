@@ -18,12 +18,12 @@ from tavcli.events import Begin, Note
 from tavcli.interrupts import interrupts
 from tavcli.methods.loading import network_inputs
 from tavcli.queue import workers
-from tavcli.queue.events import Ended
+from tavcli.queue.events import JobEnded
 from tavcli.queue.queue import Queue
-from tavcli.worker.consumer import Desk
+from tavcli.worker.consumer import Consumer
 from tavcli.worker.local import Worker
 from tavcli.workspace.folder import Workspace
-from tavcli.workspace.model_cache import Warm
+from tavcli.workspace.model_cache import ModelCache
 from tavcli.workspace.session import Session
 
 Call = Callable[..., Any]
@@ -212,7 +212,7 @@ def test_a_paused_job_goes_on_from_the_step_it_reached(
     for event in worker(folder).run():
         if isinstance(event, kind) and event.step == 2:
             queue.pause(["1"])
-        if isinstance(event, Ended):
+        if isinstance(event, JobEnded):
             states_told.append(event.state)
     assert (states_told, states(folder)) == (["paused"], {"1": "paused"})
     queue.resume(["1"])
@@ -253,14 +253,14 @@ def test_a_paused_queue_holds_nothing_in_memory(
     def follow() -> None:
         for event in one.run():
             if isinstance(event, SampleStep) and event.step == 2:
-                held.append(one.warm.find("network", network_inputs(Session(Workspace(folder), {}))) is not None)
+                held.append(one.models.find("network", network_inputs(Session(Workspace(folder), {}))) is not None)
                 queue.hold()
-            if isinstance(event, Ended):
+            if isinstance(event, JobEnded):
                 ended.append(event.state)
 
     thread = threading.Thread(target=follow)
     thread.start()
-    wait_for(lambda: ended == ["paused"] and one.warm == Warm())
+    wait_for(lambda: ended == ["paused"] and one.models == ModelCache())
     assert held == [True]
     (status,) = workers.living_workers(queue.workspace)
     assert (status.state, status.job) == ("paused", "")
@@ -361,7 +361,7 @@ def test_a_stop_between_two_jobs_gives_back_what_was_taken(
     """The worst moment: the job is taken, and nothing of it begun."""
     folder = copy_of(edited)
     done(folder, "queue", "add", "a dog is skiing")
-    monkeypatch.setattr(Desk, "begin", lambda *_: signal.raise_signal(signal.SIGTERM))
+    monkeypatch.setattr(Consumer, "begin", lambda *_: signal.raise_signal(signal.SIGTERM))
     from tavcli.commands.app import run
 
     os.chdir(folder)

@@ -17,7 +17,7 @@ from workspaces import choose, order, screen_of, states
 from tavcli.queue import workers
 from tavcli.queue.queue import Queue
 from tavcli.tui.app import TavApp
-from tavcli.tui.processes.workers import Crew
+from tavcli.tui.processes.workers import WorkerProcesses
 from tavcli.tui.screens.confirm import Confirm
 from tavcli.tui.widgets.player import Player
 from tavcli.tui.widgets.progress import Progress
@@ -84,7 +84,7 @@ async def test_a_prompt_becomes_a_video(studio: Path, opened: Opened, settle: Ca
 
         await choose(pilot, "4")
         await pilot.press("p", "P")  # on, and at once the whole queue is held
-        await until(pilot, lambda: all(one.state == "paused" for one in screen_of(app).sight.workers))
+        await until(pilot, lambda: all(one.state == "paused" for one in screen_of(app).snapshot.workers))
         assert "the queue is paused" in text(app)
         assert states(app)["4"] in ("queued", "paused")
         await pilot.press("P")
@@ -125,7 +125,7 @@ async def test_failures_and_deaths(studio: Path, opened: Opened, settle: Call) -
 
 def test_a_worker_that_always_dies_is_not_started_for_ever(studio: Path) -> None:
     workspace = Workspace(studio)
-    crew = Crew(("--no-such-flag",))
+    crew = WorkerProcesses(("--no-such-flag",))
     for _ in range(3):
         assert crew.ensure(workspace, done=0)
         (child,) = crew.children
@@ -143,12 +143,12 @@ async def test_who_is_sent_away_does_not_come_back(studio: Path, opened: Opened)
     async with opened(studio.parent, studio) as pilot:
         app = pilot.app
         assert isinstance(app, TavApp)
-        app.crew.send_away(Workspace(studio))
+        app.processes.send_away(Workspace(studio))
         Queue(Workspace(studio)).hold()
         await pilot.press("T")
         await until(pilot, lambda: states(app).get("tune-1") == "queued")
-        app.crew.send_away(Workspace(studio))
+        app.processes.send_away(Workspace(studio))
         Queue(Workspace(studio)).release()
         await until(pilot, lambda: "the worker was sent away   w calls it back" in text(app))
-        assert app.crew.children == []
+        assert app.processes.children == []
         assert screen_of(app).query_one(Progress).display

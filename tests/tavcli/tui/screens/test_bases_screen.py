@@ -72,7 +72,7 @@ async def asked_on_leaving(pilot: Pilot[None], folder: Path) -> None:
     app = pilot.app
     assert isinstance(app, TavApp)
     await until(pilot, lambda: states_on_disk(folder).get("4") == "running")
-    app.crew.children[0].send_signal(signal.SIGSTOP)
+    app.processes.children[0].send_signal(signal.SIGSTOP)
     await until(pilot, lambda: states(app).get("4") == "running")
     await pilot.press("q")
     await until(pilot, lambda: isinstance(app.screen, Leaving))
@@ -81,7 +81,7 @@ async def asked_on_leaving(pilot: Pilot[None], folder: Path) -> None:
 async def answer(pilot: Pilot[None], key: str) -> None:
     assert isinstance(pilot.app, TavApp)
     await pilot.press(key)
-    pilot.app.crew.children[0].send_signal(signal.SIGCONT)
+    pilot.app.processes.children[0].send_signal(signal.SIGCONT)
 
 
 @pytest.mark.slow

@@ -138,7 +138,7 @@ async def test_commands_of_the_queue(held: Path, opened: Opened, way: str) -> No
             await give(pilot, "delete", way)
             await until(pilot, lambda: name not in states(app))  # noqa: B023
         await give(pilot, "pause_all", way)
-        await until(pilot, lambda: not queue.paused and not screen_of(app).sight.paused)
+        await until(pilot, lambda: not queue.paused and not screen_of(app).snapshot.paused)
         await give(pilot, "pause_all", way)
         await until(pilot, lambda: queue.paused and "the queue is paused" in text(app))
 
@@ -150,6 +150,6 @@ async def test_order_and_the_worker_who_was_sent_away(held: Path, opened: Opened
         for sort in (*SORTS[1:], SORTS[0]):
             await give(pilot, "sort", way)
             assert screen.sort == sort
-        pilot.app.crew.send_away(Workspace(held))
+        pilot.app.processes.send_away(Workspace(held))
         await give(pilot, "worker", way)
-        assert not pilot.app.crew.rests(Workspace(held))
+        assert not pilot.app.processes.rests(Workspace(held))
