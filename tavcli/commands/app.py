@@ -84,14 +84,15 @@ def _ui(
     port: Annotated[int, typer.Option(metavar="N", min=1, max=65535, help="The port, with --web.")] = 8000,
 ) -> None:
     """Open the workspace you are in, or the library of those in this folder, as a terminal application."""
+    options: Options = context.obj
     if web:
         from tavcli.tui.web import serve
 
-        serve(context.obj, port, Output(context.obj).say)
+        serve(options.folder, options.words(), port, Output(options).say)
         return
     from tavcli.tui.launch import open_here
 
-    open_here(context.obj)
+    open_here(options.folder, options.words())
 
 
 def main() -> None:

@@ -39,6 +39,10 @@ class Options:
         given = {"device": self.device, "precision": self.precision}
         return {name: value for name, value in given.items() if value is not None}
 
+    def words(self) -> tuple[str, ...]:
+        """The same, as they are typed."""
+        return tuple(word for name, value in self.flags().items() for word in (f"--{name}", value))
+
 
 def globals_first(arguments: list[str]) -> list[str]:
     """Move global flags in front of the command's name, where the parser wants them; `--` ends the search."""

@@ -56,11 +56,11 @@ class TavApp(App[None]):
         self.theme = theme.THEME.name
 
     def get_default_screen(self) -> Screen[None]:
-        return Library(self.root, behind=self.workspace is not None)
+        return Library(self.root, self.processes, behind=self.workspace is not None)
 
     def on_mount(self) -> None:
         if self.workspace is not None:
-            self.push_screen(WorkspaceScreen(self.workspace))
+            self.push_screen(WorkspaceScreen(self.workspace, self.processes))
 
     async def may_quit(self) -> bool:
         """Called before it ends, in a worker: may `ask`. False: it stays."""

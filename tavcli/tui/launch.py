@@ -9,7 +9,6 @@ from contextlib import suppress
 from pathlib import Path
 
 from tav.errors import SettingsError
-from tavcli.commands.options import Options
 from tavcli.interrupts import Interrupted
 from tavcli.tui import graphics
 from tavcli.tui.app import TavApp
@@ -18,23 +17,25 @@ from tavcli.workspace.folder import SETTINGS, find
 _SIGNALS = [number for name in ("SIGINT", "SIGTERM", "SIGHUP") if (number := getattr(signal, name, None))]
 
 
-def open_here(options: Options) -> None:
-    """Show the application until it ends. Raises SettingsError without a terminal, Interrupted after a signal."""
+def open_here(folder: Path | None, flags: tuple[str, ...]) -> None:
+    """Show the application until it ends; `folder` names a workspace, `flags` go to workers.
+
+    Raises SettingsError without a terminal, Interrupted after a signal.
+    """
     # A browser's has no terminal either, but a driver that needs none.
     if not (sys.stdin.isatty() and sys.stdout.isatty()) and not os.environ.get("TEXTUAL_DRIVER"):
         raise SettingsError("tav ui needs a terminal", "for scripts: `tav ls` and `tav queue ls`, with --json")
     graphics.ask_terminal()
     gc.freeze()  # what was imported stays: nobody need look through it for garbage again and again
-    run(application(Path.cwd(), options))
+    run(application(Path.cwd(), folder, flags))
 
 
-def application(here: Path, options: Options) -> TavApp:
+def application(here: Path, folder: Path | None = None, flags: tuple[str, ...] = ()) -> TavApp:
     """The workspace that was named or that `here` is in; else the library of those below `here`."""
-    flags = tuple(word for name, value in options.flags().items() for word in (f"--{name}", value))
-    inside = any((folder / SETTINGS).is_file() for folder in (here, *here.parents))
-    if not (inside or options.folder or os.environ.get("TAV_WORKSPACE")):
+    inside = any((above / SETTINGS).is_file() for above in (here, *here.parents))
+    if not (inside or folder or os.environ.get("TAV_WORKSPACE")):
         return TavApp(here, flags=flags)
-    workspace = find(here, options.folder)
+    workspace = find(here, folder)
     workspace.refuse_newer()
     return TavApp(workspace.folder.parent, workspace, flags)
 

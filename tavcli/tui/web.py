@@ -8,9 +8,9 @@ import secrets
 import shlex
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from tav.errors import SettingsError
-from tavcli.commands.options import Options
 from tavcli.config.templates import templates
 
 try:
@@ -22,30 +22,22 @@ except ImportError as error:
 HOST = "127.0.0.1"
 
 
-def serve(options: Options, port: int, say: Callable[[str], None]) -> None:
+def serve(folder: Path | None, flags: tuple[str, ...], port: int, say: Callable[[str], None]) -> None:
     """Serve until Ctrl-C; `say` is told the address. Raises SettingsError if the port is taken."""
     try:
-        LocalServer(command(options), port, say).serve()
+        LocalServer(command(folder, flags), port, say).serve()
     except OSError as error:
         other = f"choose another one: tav ui --web --port {port + 1 if port < 65535 else 8000}"
         raise SettingsError(f"port {port} cannot be had: {error.strerror}", other) from None
 
 
-def command(options: Options) -> str:
+def command(folder: Path | None = None, flags: tuple[str, ...] = ()) -> str:
     """The shell command that runs this very application, by this very Python, for the same workspace."""
-    given = {"-C": options.folder, "--device": options.device, "--precision": options.precision}
-    flags = [str(word) for name, value in given.items() if value is not None for word in (name, value)]
+    place = [] if folder is None else ["-C", str(folder)]
     # -P: what lies in the folder one is in is no module of ours. -W: of a page that goes while keys come in, Textual
     # says on the server's terminal that nothing awaited them.
-    start = [
-        sys.executable,
-        "-P",
-        "-W",
-        "ignore:coroutine:RuntimeWarning",
-        "-m",
-        "tavcli",
-    ]
-    return shlex.join([*start, *flags, "ui"])
+    start = [sys.executable, "-P", "-W", "ignore:coroutine:RuntimeWarning", "-m", "tavcli"]
+    return shlex.join([*start, *place, *flags, "ui"])
 
 
 class LocalServer(Server):

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -26,9 +26,6 @@ from tavcli.tui.threads import in_thread
 from tavcli.units import duration, size
 from tavcli.workspace.folder import Workspace
 
-if TYPE_CHECKING:
-    from tavcli.tui.app import TavApp
-
 TUNE, CARRY = "tune", "carry"
 # Cells that they are wide, but for the last, which has the rest.
 _COLUMNS = {"": 1, "name": 24, "size": 9, "place": 20}
@@ -47,7 +44,6 @@ class BaseTable(DataTable[Content]):
 class Bases(TavScreen):
     """Everything that needs the engine is asked of a `tav` of its own."""
 
-    app: "TavApp"
     TITLE = "Bases"
     HELP = """Bases
     The text-to-image models that have a name here. Enter chooses one for the workspace, after saying which stages

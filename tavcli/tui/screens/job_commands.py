@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from textual import work
 from textual.binding import Binding, BindingType
@@ -17,6 +17,7 @@ from tavcli.queue.queue import Queue, Row
 from tavcli.tui.data.snapshot import Snapshot
 from tavcli.tui.data.sorting import SORTS
 from tavcli.tui.processes import desktop
+from tavcli.tui.processes.workers import WorkerProcesses
 from tavcli.tui.screens.compare import MOST, Compare
 from tavcli.tui.screens.confirm import ask
 from tavcli.tui.screens.message import Note
@@ -34,14 +35,10 @@ from tavcli.workspace.edits import Edit
 from tavcli.workspace.folder import Workspace
 from tavcli.workspace.session import Session
 
-if TYPE_CHECKING:
-    from tavcli.tui.app import TavApp
-
 
 class JobCommands(TavScreen):
     """The commands of a screen that shows a workspace: it says what is there now, and what to do is told by keys."""
 
-    app: "TavApp"
     workspace: Workspace
     queue: Queue
     snapshot: Snapshot
@@ -71,9 +68,9 @@ class JobCommands(TavScreen):
         Binding("w", "worker", "Worker", show=False, tooltip="Start the worker, or stop it after saving"),
     ]
 
-    def __init__(self, workspace: Workspace) -> None:
+    def __init__(self, workspace: Workspace, processes: WorkerProcesses) -> None:
         super().__init__()
-        self.workspace, self.queue = workspace, Queue(workspace)
+        self.workspace, self.queue, self.processes = workspace, Queue(workspace), processes
         self.snapshot, self.sort = Snapshot(), SORTS[0]
         self._thrown: list[Path] = []
 
@@ -130,19 +127,19 @@ class JobCommands(TavScreen):
 
     async def _queued(self, names: list[str] | None) -> None:
         if names:
-            self.app.processes.wake(self.workspace)
+            self.processes.wake(self.workspace)
             await self.look_anew()
             row = next((row for row in self.snapshot.rows if row.name == names[0]), None)
             if row is not None:
                 self.jobs.choose(row.id)
 
     async def action_queue_stage(self, kind: Kind) -> None:
-        self.app.processes.wake(self.workspace)
+        self.processes.wake(self.workspace)
         await self.act(partial(_queue_stage, self.queue, kind))
 
     async def action_retry(self) -> None:
         row = self.chosen("failed", "cancelled", "interrupted")
-        self.app.processes.wake(self.workspace)
+        self.processes.wake(self.workspace)
         await self.act(partial(self.queue.retry, [row.name]))
 
     # The queue --------------------------------------------------------------------------------------------------------
@@ -164,9 +161,9 @@ class JobCommands(TavScreen):
 
     async def action_worker(self) -> None:
         if self.snapshot.workers:
-            await self.act(partial(self.app.processes.send_away, self.workspace))
+            await self.act(partial(self.processes.send_away, self.workspace))
         else:
-            self.app.processes.wake(self.workspace)
+            self.processes.wake(self.workspace)
             await self.look_anew()
 
     @work

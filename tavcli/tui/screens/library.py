@@ -12,6 +12,7 @@ from textual.widgets import Input, OptionList, Static
 
 from tavcli.tui.data.library import Entry, judged, read, workspaces
 from tavcli.tui.data.thumbnails import picture_of
+from tavcli.tui.processes.workers import WorkerProcesses
 from tavcli.tui.screens.message import Note
 from tavcli.tui.screens.tav_screen import TavScreen
 from tavcli.tui.screens.workspace import WorkspaceScreen
@@ -60,9 +61,9 @@ class Library(TavScreen):
     Library.-narrow Details { display: none; }
     """
 
-    def __init__(self, root: Path, behind: bool = False) -> None:
+    def __init__(self, root: Path, processes: WorkerProcesses, behind: bool = False) -> None:
         super().__init__()
-        self.root = root
+        self.root, self.processes = root, processes
         self._behind = behind  # another screen opens on top of it: it reads nothing before it is seen
 
     def body(self) -> Iterable[Widget]:
@@ -120,7 +121,7 @@ class Library(TavScreen):
         if (entry := self.shelf.chosen) is not None:
             workspace = Workspace(entry.folder)
             workspace.read()  # raises for one that cannot be opened
-            self.app.push_screen(WorkspaceScreen(workspace))
+            self.app.push_screen(WorkspaceScreen(workspace, self.processes))
 
     @on(Input.Changed)
     def _narrow(self, event: Input.Changed) -> None:

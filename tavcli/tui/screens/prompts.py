@@ -1,6 +1,6 @@
 """The prompt panel: what the new videos show, how they are made, how many that are, and how long it will take."""
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -22,14 +22,10 @@ from tavcli.tui.threads import in_thread
 from tavcli.units import duration
 from tavcli.workspace.folder import Workspace
 
-if TYPE_CHECKING:
-    from tavcli.tui.app import TavApp
-
 
 class Prompts(ModalScreen[list[str] | None]):
     """Dismissed with the names of the jobs that were queued, or None."""
 
-    app: "TavApp"
     TITLE = "Prompts"
     HELP = """New edits
     One prompt a line; {cat,robot} stands for either, {{ for a brace. Guidance, vary and seed take lists: 7.5,12.5 and

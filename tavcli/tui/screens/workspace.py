@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable, Iterable
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from PIL import Image
 from textual import on, work
@@ -23,7 +22,7 @@ from tavcli.tui.data.snapshot import Snapshot, Watcher
 from tavcli.tui.data.sorting import in_order, words_of
 from tavcli.tui.data.thumbnails import picture_of
 from tavcli.tui.playback.footage import Frame
-from tavcli.tui.processes import workers
+from tavcli.tui.processes.workers import LOG, WorkerProcesses
 from tavcli.tui.screens.job_commands import JobCommands, clip_of
 from tavcli.tui.theme import state
 from tavcli.tui.threads import in_thread
@@ -37,9 +36,6 @@ from tavcli.units import duration
 from tavcli.workspace.edits import Edit
 from tavcli.workspace.folder import Workspace
 
-if TYPE_CHECKING:
-    from tavcli.tui.app import TavApp
-
 # Seconds between two looks at the workspace.
 _LOOK = 0.5
 # Seconds until the chosen edit's video is opened.
@@ -51,7 +47,6 @@ _PREVIEW_RATE = 8.0
 class WorkspaceScreen(JobCommands):
     """Looks at the workspace twice a second, beside the event loop, and shows what has changed."""
 
-    app: "TavApp"
     TITLE = "Workspace"
     HELP = JobList.HELP
     AUTO_FOCUS = "JobList"
@@ -75,8 +70,8 @@ class WorkspaceScreen(JobCommands):
     WorkspaceScreen.-empty JobList { display: none; }
     """
 
-    def __init__(self, workspace: Workspace) -> None:
-        super().__init__(workspace)
+    def __init__(self, workspace: Workspace, processes: WorkerProcesses) -> None:
+        super().__init__(workspace, processes)
         self.watcher = Watcher(workspace)
         self.problem = ""
         self._words = ""
@@ -104,7 +99,7 @@ class WorkspaceScreen(JobCommands):
 
     def on_mount(self) -> None:
         self._rest = self.set_timer(_REST, self._show_video)
-        self.app.processes.know(self.workspace)
+        self.processes.know(self.workspace)
         self.set_interval(_LOOK, self.look)
         self.open_clip()
 
@@ -150,7 +145,7 @@ class WorkspaceScreen(JobCommands):
             self.problem = error.message
         except OSError as error:
             self.problem = f"{error.filename}: {error.strerror}"
-        seen = self.snapshot, self.problem, self.app.processes.rests(self.workspace)
+        seen = self.snapshot, self.problem, self.processes.rests(self.workspace)
         if seen != self._seen:
             self._seen = seen
             self.show_rows()
@@ -162,8 +157,8 @@ class WorkspaceScreen(JobCommands):
         """Somebody has to do what is queued."""
         self.problem = ""
         waits = any(row.state == "queued" for row in self.snapshot.rows) and not self.snapshot.paused
-        if waits and not self.app.processes.ensure(self.workspace, _done(self.snapshot)):
-            log = queue_folder(self.workspace) / workers.LOG
+        if waits and not self.processes.ensure(self.workspace, _done(self.snapshot)):
+            log = queue_folder(self.workspace) / LOG
             self.problem = f"the worker ends without doing its job; see {log}; w tries again"
 
     def show_rows(self) -> None:
@@ -171,7 +166,7 @@ class WorkspaceScreen(JobCommands):
         live = {one.row.id: _live(one.left, one.row, self.snapshot) for one in self.snapshot.waiting}
         self.set_class(not self.snapshot.rows, "-empty")
         self.jobs.show(in_order(rows, self.sort), live)
-        self.query_one(Progress).show(self.snapshot, self.problem, self.app.processes.rests(self.workspace))
+        self.query_one(Progress).show(self.snapshot, self.problem, self.processes.rests(self.workspace))
         self._show_chosen()
         self.call_after_refresh(self.jobs.tell_seen)
 

@@ -7,7 +7,6 @@ import pytest
 from driving import Opened, settled
 
 from tav.errors import SettingsError
-from tavcli.commands.options import Options
 from tavcli.tui.launch import application
 
 # Of the window that is drawn around a screenshot.
@@ -16,27 +15,27 @@ FRAME = {"#ff5f57", "#febc2e", "#28c840", "#c5c8c6"}
 
 def test_inside_a_workspace_it_opens_that(films: Path) -> None:
     for here in (films / "skiing", films / "skiing" / "edits"):
-        app = application(here, Options())
+        app = application(here)
         assert app.workspace is not None
         assert (app.root, app.workspace.folder) == (films, films / "skiing")
 
 
 def test_elsewhere_it_opens_the_library(films: Path, tmp_path: Path) -> None:
     for here in (films, films / "trips", tmp_path):
-        app = application(here, Options())
+        app = application(here)
         assert (app.root, app.workspace) == (here, None)
 
 
 def test_a_named_workspace_wins(films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    app = application(tmp_path, Options(folder=films / "new"))
+    app = application(tmp_path, films / "new")
     assert app.workspace is not None
     assert app.workspace.folder == films / "new"
     monkeypatch.setenv("TAV_WORKSPACE", str(films / "skiing"))
-    app = application(films / "new", Options())
+    app = application(films / "new")
     assert app.workspace is not None
     assert app.workspace.folder == films / "skiing"
     with pytest.raises(SettingsError):
-        application(films, Options(folder=tmp_path))
+        application(films, tmp_path)
 
 
 async def test_a_workspace_opens_on_top_of_the_library(films: Path, opened: Opened) -> None:

@@ -13,7 +13,6 @@ import aiohttp
 import pytest
 
 from tav.errors import SettingsError
-from tavcli.commands.options import Options
 from tavcli.tui.web import HOST, command, serve
 
 
@@ -100,7 +99,7 @@ def test_a_taken_port_is_said_at_once(port: int) -> None:
         taken.bind((HOST, port))
         taken.listen()
         with pytest.raises(SettingsError) as caught:
-            serve(Options(), port, print)
+            serve(None, (), port, print)
     assert str(port) in caught.value.message
     assert f"--port {port + 1}" in caught.value.hint
 
@@ -108,10 +107,10 @@ def test_a_taken_port_is_said_at_once(port: int) -> None:
 def test_the_command_is_this_application_for_the_same_workspace(films: Path, tmp_path: Path) -> None:
     folder = tmp_path / "a b; touch 'c' $(d)"
     (films / "new").rename(folder)
-    words = shlex.split(command(Options(folder=folder, device="cpu")))
+    words = shlex.split(command(folder, ("--device", "cpu")))
     assert words[0] == sys.executable
     assert words[-5:] == ["-C", str(folder), "--device", "cpu", "ui"]
-    listing = command(Options(folder=folder)).removesuffix("ui") + "ls --json"
+    listing = command(folder).removesuffix("ui") + "ls --json"
     done = subprocess.run(listing, shell=True, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.stdout, done.returncode) == ("[]\n", 0)
     assert not (tmp_path / "c").exists()
