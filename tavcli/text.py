@@ -1,4 +1,4 @@
-"""Text of others, made printable: no character of it acts on a terminal."""
+"""Text of any origin, made printable: no character of it acts on a terminal."""
 
 
 def printable(text: str) -> str:

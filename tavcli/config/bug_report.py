@@ -1,4 +1,4 @@
-"""A bug is kept in a file, with what is needed to mend it."""
+"""Bug reports: a file with the traceback and the versions."""
 
 import sys
 import time

@@ -1,4 +1,4 @@
-"""Edits: one video for each prompt, from the inverted latents."""
+"""Edits: one video for each prompt, sampled from the inverted latents. Its recipe is written first, the video last."""
 
 import contextlib
 import time

@@ -1,4 +1,4 @@
-"""What runs share: the network, the clip's latents, the prompts' texts; each is loaded once, and kept."""
+"""Loading what runs share: the network, the clip's latents, the prompts' texts. Each is loaded once, and kept."""
 
 import contextlib
 from collections.abc import Generator, Iterator

@@ -1,4 +1,4 @@
-"""Keeping long loops: their latents are saved now and then and when the user stops, and the loop goes on from there."""
+"""Loops that can be resumed: latents are saved now and then and when the user stops; the loop goes on from there."""
 
 import time
 from collections.abc import Generator, Iterator

@@ -1,4 +1,4 @@
-"""A workspace in a line of a listing: what it is, what is made, what is wrong. Quick, and without torch.
+"""The state of a workspace, for one line of a listing: what it is, what is made, what is wrong. Quick, without torch.
 
 A precision that is `auto` is only known with torch: a stage counts as fresh if it is so in any precision.
 """

@@ -1,4 +1,4 @@
-"""Another base for a workspace: what becomes stale, what each way to go on costs, and going it.
+"""Another base for a workspace: what becomes stale, what each way to go on costs, and the change itself.
 
 There are two ways. Tuning again, and carrying over: what tuning changed in the old base is put on the new one, and only
 the inversion is made again. Nothing is lost either way: with the old base back, its results are fresh again.

@@ -1,4 +1,4 @@
-"""What a person asks for, in the words of the command line or of the prompt panel, and the jobs that it makes."""
+"""A batch: prompts and settings as they are typed, on the command line or in a form, and the jobs it expands to."""
 
 from dataclasses import dataclass, field
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a worker says of its jobs: one starts, one ends, one of several speaks."""
+"""Events of a worker: a job starts, a job ends, a job that runs beside others says something."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +9,7 @@ from tavcli.workspace.folder import Workspace
 
 @dataclass(frozen=True)
 class JobStarted:
-    """A job is taken."""
+    """A worker starts a job."""
 
     workspace: Workspace
     name: str
@@ -18,7 +18,7 @@ class JobStarted:
 
 @dataclass(frozen=True)
 class JobEvent:
-    """What one of several jobs that run at once says."""
+    """An event of one job, where several run at once."""
 
     workspace: Workspace
     name: str
@@ -27,7 +27,7 @@ class JobEvent:
 
 @dataclass(frozen=True)
 class JobEnded:
-    """A job is done, or not: `state` as the queue has it, `message` and `hint` of a failure."""
+    """A job ends: `state` as the queue has it, `message` and `hint` of a failure."""
 
     workspace: Workspace
     name: str

@@ -1,4 +1,4 @@
-"""The rows of a queue for who asks again and again: read only when a file's time says that they may be others."""
+"""Jobs of a queue for callers that ask often: re-read when files changed."""
 
 import time
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ _TICK = 0.1
 
 @dataclass
 class QueuePoller:
-    """Follows one queue; asking costs next to nothing while nothing happens there."""
+    """Polls one queue; a call costs next to nothing while no file of it changes."""
 
     queue: Queue
     _times: tuple[float, ...] = ()
@@ -22,7 +22,7 @@ class QueuePoller:
     _rows: tuple[Row, ...] = ()
 
     def rows(self) -> tuple[Row, ...]:
-        """As the queue's own, the same objects as before where nothing has changed. Reads files."""
+        """All jobs; the same objects as before where no file changed. Reads files."""
         now, times = time.monotonic(), tuple(map(_changed, self._places))
         if times != self._times or now - self._looked > _LOOK_AGAIN:
             relied_upon = time.time() - max(times) > _TICK
@@ -31,11 +31,11 @@ class QueuePoller:
         return self._rows
 
     def waits(self) -> bool:
-        """Is there something to do?"""
+        """Does a job wait, in a queue that is not paused?"""
         return not self.queue.paused and any(row.state == "queued" for row in self.rows())
 
     def forget(self) -> None:
-        """Read anew the next time, whatever the files' times say: for who has changed something."""
+        """Re-read at the next call, whatever the files' times say: for callers that have changed a job."""
         self._times = ()
 
     @property

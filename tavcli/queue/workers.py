@@ -1,4 +1,4 @@
-"""Who works in a workspace: each worker holds a lock for as long as it lives, and says in a file what it is doing.
+"""The workers of a workspace: each holds a lock for as long as it lives, and says in a file what it is doing.
 
 The lock tells the truth even after `kill -9`; the file is for whoever watches, and watching costs the worker nothing.
 """

@@ -1,1 +1,1 @@
-"""The terminal application."""
+"""The terminal application: `launch` opens it here, `web` in a browser."""

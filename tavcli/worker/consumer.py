@@ -1,4 +1,4 @@
-"""A worker's place at a queue: it takes jobs there, and says in a file what it does, for whoever watches."""
+"""A consumer of a queue: takes its jobs, and reports progress in a file that the screens read."""
 
 import io
 import time
@@ -23,7 +23,7 @@ _MOST_LOSSES = 240
 
 @dataclass
 class Consumer:
-    """A queue, and what the one who sits here says of itself in its workspace."""
+    """Takes the jobs of one queue, and keeps the worker's status file in its workspace up to date."""
 
     queue: Queue
     status: Status
@@ -33,7 +33,7 @@ class Consumer:
 
     @cached_property
     def poller(self) -> QueuePoller:
-        """Tells whether the queue has something to do."""
+        """Knows whether jobs wait, without reading files each time."""
         return QueuePoller(self.queue)
 
     def take(self) -> Job | None:
@@ -42,18 +42,18 @@ class Consumer:
         return self.queue.claim(self.status.token)
 
     def idle(self) -> None:
-        """There is nothing to do."""
+        """Say that no job waits."""
         state = "paused" if self.queue.paused else "idle"
         if self.status.state != state or time.time() - self.status.updated > workers.ALIVE_EVERY:
             self.status.state = state
             workers.publish(self.queue.workspace, self.status)
 
     def begin(self, job: Job) -> None:
-        """This job is worked at now."""
+        """Say that this job is worked at from now on."""
         self._turn_to("working", job.id)
 
     def report(self, event: RunEvent | Edit) -> None:
-        """The job goes on."""
+        """Say how far the job is."""
         status, now = self.status, time.monotonic()
         if isinstance(event, Begin):
             status.what, status.done, status.total, status.left = event.what, event.done, event.total, None

@@ -1,4 +1,4 @@
-"""Doing what a job asks for, by the settings it was queued with.
+"""One job, executed by the settings it was queued with.
 
 What somebody wishes of it meanwhile (cancel, pause) is looked for between its steps.
 """

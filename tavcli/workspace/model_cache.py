@@ -1,4 +1,4 @@
-"""What stays in memory from one job of a worker to the next: one thing of each name, for what it was made from."""
+"""Models and clips kept in memory from one job of a worker to the next: one of each name."""
 
 import gc
 import sys
@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass
 class ModelCache:
-    """Things by name. Asking for one made from something else gives nothing, and lets go of the old one."""
+    """Things by name, each with what it was made from. Asking for one of another origin frees the old one."""
 
     _things: dict[str, tuple[Hashable, Any]] = field(default_factory=dict)
 

@@ -1,4 +1,4 @@
-"""What a batch would queue, what its base makes of the words, and how long it takes: asked while it is being typed."""
+"""Estimates of a batch that is being typed: its jobs, the words its base does not know, the time it takes."""
 
 import asyncio
 from dataclasses import replace
