@@ -6,8 +6,11 @@ import torch
 from torch import Tensor
 
 from tav.diffusion import ddim
+from tav.diffusion.denoising import trajectory
+from tav.diffusion.guidance import conditioned
 from tav.diffusion.schedule import NoiseSchedule
 from tav.events import InvertStep, LessAtOnce
+from tav.methods.memory_events import with_memory_events
 from tav.nets.inflate import VideoUNet
 
 
@@ -19,14 +22,7 @@ def invert(
     Starts from the clip's posterior mean, the tuned network and the empty prompt's context (1 n d), without guidance
     (method: Tune-A-Video; the step is DDIM eq. 12 read backwards). `done` continues with latents after that many steps.
     """
-    latents, context = latents.to(video.device, torch.float32), context.to(video.device)
-    spacing = schedule.spacing(steps)
-    for number, t in enumerate(reversed(schedule.timesteps(steps)), start=1):
-        if number <= done:
-            continue
-        rows = video.folding.kernels.rows
-        prediction = video.patiently(latents, t, context)
-        latents = ddim.inverse_step(schedule, latents, prediction, t, spacing)
-        if video.folding.kernels.rows != rows:
-            yield LessAtOnce(video.folding.kernels.rows)
-        yield InvertStep(number, steps, latents)
+    denoiser = conditioned(video.patiently, context.to(video.device))
+    latents, upwards = latents.to(video.device, torch.float32), schedule.timesteps(steps)[::-1]
+    walk = trajectory(denoiser, schedule, latents, upwards, ddim.inverse_step, done)
+    yield from with_memory_events(video, (InvertStep(one.step, one.total, one.latents) for one in walk))

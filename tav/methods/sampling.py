@@ -5,10 +5,12 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from tav.diffusion import ddim
+from tav.diffusion.denoising import denoise
+from tav.diffusion.guidance import Denoiser, conditioned, guided, shared
 from tav.diffusion.schedule import NoiseSchedule
 from tav.errors import SettingsError
 from tav.events import InvertStep, LessAtOnce, SampleStep
+from tav.methods.memory_events import with_memory_events
 from tav.nets.inflate import VideoUNet
 from tav.settings import SampleSettings
 
@@ -42,35 +44,30 @@ def sample(
 ) -> Iterator[SampleStep | LessAtOnce]:
     """Denoise `latents` ((1 c f h w), or the last step of `invert`) once for each prompt's context (1 n d).
 
-    Inverted latents live on the last level of their inversion, so `steps` must be the inversion's: an InvertStep of
-    another count is refused (SettingsError), of bare latents the caller must know.
-
-    prediction = uncond + guidance_scale * (text - uncond), Ho & Salimans, arXiv 2207.12598. The two branches run one
-    after the other and the first unconditional one is shared, so a prompt's video does not depend on its neighbours.
-    `done` continues the first prompt with latents after that many steps; the contexts after it would start there too,
-    so it is for one prompt only.
+    `steps` must be the inversion's, since inverted latents are on its last level: an InvertStep of another count is
+    refused (SettingsError); bare latents are not checked. `done` continues a single prompt with latents after that
+    many steps. The first unconditional prediction is computed once for all prompts, and text and unconditional one
+    after the other, so a prompt's video does not depend on the other prompts.
     """
     if done and len(contexts) != 1:
         raise ValueError("only a single prompt can be continued")
-    first = _start(latents, steps).to(video.device, torch.float32)
-    negative_context = negative_context.to(video.device)
-    first_uncond: Tensor | None = None  # what the first step has without text is the same for every prompt
-    for index, context in enumerate(contexts):
-        latents, context = first, context.to(video.device)
-        for number, t in enumerate(schedule.timesteps(steps)[done:], start=done + 1):
-            rows = video.folding.kernels.rows
-            with torch.no_grad():
-                prediction = video.patiently(latents, t, context).float()
-                if guidance_scale != 1:
-                    known = first_uncond if latents is first else None
-                    uncond = video.patiently(latents, t, negative_context).float() if known is None else known
-                    first_uncond = uncond if latents is first else first_uncond
-                    prediction = uncond + guidance_scale * (prediction - uncond)
-                clean = ddim.split(schedule, latents, prediction, schedule.alpha(t))[0] if preview else None
-                latents = ddim.step(schedule, latents, prediction, t, schedule.spacing(steps))
-            if video.folding.kernels.rows != rows:
-                yield LessAtOnce(video.folding.kernels.rows)
-            yield SampleStep(index, number, steps, latents, clean)
+    start = _start(latents, steps).to(video.device, torch.float32)
+    denoisers = _denoisers(video, start, contexts, negative_context, guidance_scale)
+    sampled = (
+        SampleStep(index, one.step, one.total, one.latents, one.clean)
+        for index, denoiser in enumerate(denoisers)
+        for one in denoise(denoiser, schedule, start, steps, done=done, clean=preview)
+    )
+    yield from with_memory_events(video, sampled)
+
+
+def _denoisers(
+    video: VideoUNet, start: Tensor, contexts: Sequence[Tensor], negative_context: Tensor, guidance_scale: float
+) -> Iterator[Denoiser]:
+    unconditional = shared(conditioned(video.patiently, negative_context.to(video.device)), start)
+    for context in contexts:
+        text = conditioned(video.patiently, context.to(video.device))
+        yield guided(text, unconditional, guidance_scale)
 
 
 def _start(latents: Tensor | InvertStep, steps: int) -> Tensor:

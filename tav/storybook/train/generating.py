@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tav.bases import Base, decode_latents, encode_frames, encode_text, to_uint8
-from tav.diffusion import ddim
+from tav.diffusion.denoising import denoise
+from tav.diffusion.guidance import combine
 
 T = TypeVar("T")
 
@@ -37,15 +38,16 @@ def _noise(base: Base, seed: int) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
-@torch.no_grad()
 def denoised(base: Base, latents: Tensor, context: Tensor, empty: Tensor, guidance_scale: float, steps: int) -> Tensor:
     """Noise (n c h w) to clean latents, by contexts (n d e) and the empty prompt's, as many; arXiv 2207.12598."""
     both = torch.cat([empty, context])
-    for t in base.schedule.timesteps(steps):
-        unguided, guided = base.unet(latents.repeat(2, 1, 1, 1), t, both).sample.float().chunk(2)
-        prediction = unguided + guidance_scale * (guided - unguided)
-        latents = ddim.step(base.schedule, latents, prediction, t, base.schedule.spacing(steps))
-    return latents
+
+    def denoiser(latents: Tensor, t: int) -> Tensor:
+        unconditional, text = base.unet(latents.repeat(2, 1, 1, 1), t, both).sample.float().chunk(2)
+        return combine(text, unconditional, guidance_scale)
+
+    *_, last = denoise(denoiser, base.schedule, latents, steps)
+    return last.latents
 
 
 def decoded(vae: Any, latents: Tensor) -> NDArray[np.uint8]:
