@@ -1,1 +1,1 @@
-"""The embedded base: a drawn world that knows its own truth, and the small Stable Diffusion trained on it."""
+"""The embedded base: a drawn world with exact ground truth, and the small Stable Diffusion trained on it."""

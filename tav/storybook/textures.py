@@ -1,7 +1,7 @@
-"""Pictures with the statistics of photographs, made of nothing: what keeps the picture coder open to real footage.
+"""Random pictures with the statistics of photographs, so that the VAE can encode real footage too.
 
-Dead leaves (discs and polygons that cover each other, radii by a power law), each leaf with a shaded 1/f texture, as
-natural pictures have edges at all scales and spectra falling as 1/f (Lee, Mumford and Huang, 2001).
+Dead leaves (discs and polygons that cover each other, radii by a power law), each with a shaded 1/f texture: natural
+pictures have edges at all scales and spectra that fall as 1/f (Lee, Mumford and Huang, 2001).
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ from tav.storybook.world.pen import SIZE
 
 
 def random_texture(rng: np.random.Generator) -> Image.Image:
-    """A picture of 128 x 128 (RGB)."""
+    """A random RGB picture of 128 x 128 pixels."""
     background = _cloud(rng, _colour(rng), contrast=rng.uniform(5, 60), roughness=rng.uniform(0.8, 1.8))
     picture = Image.fromarray(background)
     for _ in range(int(rng.choice((0, 8, 30, 80)))):
@@ -23,15 +23,15 @@ def random_texture(rng: np.random.Generator) -> Image.Image:
 
 
 def _colour(rng: np.random.Generator) -> np.ndarray:
-    """Mostly greyish, now and then saturated, as colours in photographs are."""
+    """A random colour: mostly greyish, sometimes saturated, as in photographs."""
     spread = float(rng.choice((8, 30, 80)))
     return np.asarray(rng.uniform(0, 255) + rng.normal(0, spread, 3)).clip(0, 255)
 
 
 def _cloud(rng: np.random.Generator, colour: np.ndarray, contrast: float, roughness: float) -> np.ndarray:
-    """1/f noise round a colour: amplitudes fall as frequency to the power of -roughness."""
+    """1/f noise around a colour: amplitudes fall as frequency to the power of -roughness."""
     fy, fx = np.fft.fftfreq(SIZE)[:, None], np.fft.rfftfreq(SIZE)[None]
-    # Surfaces are often drawn out in one direction: water, snow, fields.
+    # Surfaces such as water, snow and fields are often stretched in one direction.
     stretch = float(rng.choice((1.0, 1.0, 3.0)))
     falloff = np.maximum(np.hypot(fy, fx * stretch), 1 / SIZE) ** -roughness
     planes = []
@@ -60,7 +60,7 @@ def _leaf(rng: np.random.Generator, picture: Image.Image) -> None:
 
 
 def _slope(rng: np.random.Generator) -> np.ndarray:
-    """Light that falls off across the picture, (128, 128, 1)."""
+    """Factors of a brightness that falls off across the picture, (128, 128, 1)."""
     rows, columns = np.mgrid[0:SIZE, 0:SIZE] / SIZE - 0.5
     dy, dx = rng.normal(0, 0.3, 2)
     return np.expand_dims(1 + dy * rows + dx * columns, -1)

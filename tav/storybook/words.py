@@ -1,7 +1,7 @@
-"""The base's words: a CLIP tokenizer that spells any text and has one token for every word of the captions. No torch.
+"""The base's CLIP tokenizer: it spells any text and has one token for every word of the captions. No torch.
 
-Byte pair encoding (Sennrich et al. 2016, arXiv 1508.07909) over the bytes of UTF-8, trained on nothing but the words,
-until each of them is one token. Text of other words falls into pieces, at the worst into bytes; nothing is unknown.
+Byte pair encoding (Sennrich et al. 2016, arXiv 1508.07909) over the bytes of UTF-8, trained on these words alone until
+each is one token. Other words become several tokens, at worst one for each byte.
 """
 
 import json
@@ -16,7 +16,7 @@ from tav.storybook.world.scenes import ACTIONS, COLOURS, PLACES, STYLES, SUBJECT
 PLACEHOLDERS = ("sks", "ohwx", "zwx", "qvk", "jxq", "kzv", "vqz", "xjw")
 """Spare words: one token each, in no caption, for new subjects that are taught later."""
 MAX_TOKENS = 32
-"""How many tokens of a caption the text encoder reads, start and end included."""
+"""Number of tokens of a caption that the text encoder reads, start and end included."""
 START, END = "<|startoftext|>", "<|endoftext|>"
 
 _END_OF_WORD = "</w>"
@@ -56,9 +56,9 @@ def write_lexicon(path: Path) -> None:
 
 
 def learned_merges(words: list[str]) -> list[Pair]:
-    """The merges, first ones first, that make each of `words` (ASCII letters) one symbol.
+    """The merges, in their order, that make each of `words` (ASCII letters) one symbol.
 
-    The pair that is in most words is merged next; of equal ones, the first in alphabetical order.
+    The next merge is the most frequent pair; of equally frequent ones, the first in alphabetical order.
     """
     spelled = [[*word[:-1], word[-1] + _END_OF_WORD] for word in sorted(set(words))]
     merges: list[Pair] = []
@@ -69,7 +69,7 @@ def learned_merges(words: list[str]) -> list[Pair]:
 
 
 def _merged(symbols: list[str], pair: Pair) -> list[str]:
-    """The symbols with each occurrence of the pair, from the left, made one."""
+    """The symbols after merging each occurrence of the pair, from the left."""
     out: list[str] = []
     for symbol in symbols:
         # A symbol that has just been made by this merge cannot be the left half of the same pair.

@@ -1,7 +1,7 @@
-"""`python -m tav.storybook.train`: renders the world and trains the embedded models; given again, it goes on.
+"""`python -m tav.storybook.train` renders the world and trains the embedded models; run again, it continues.
 
-Everything that is not shipped (pictures, latents, optimisers, logs, sheets) lives in the state folder. Where that is
-gone, training goes on from the shipped weights with a fresh optimiser.
+Files that are not shipped (pictures, latents, optimisers, logs, sheets) are in the state folder. Without it, training
+continues from the shipped weights with a fresh optimiser.
 """
 
 import argparse
@@ -12,13 +12,15 @@ from tav.storybook.train.stages import PLANS, STAGES, Folders, train
 
 
 def main() -> None:
-    """Train what is not finished, stage by stage."""
+    """Train the stages that are not finished, one after the other."""
     parser = argparse.ArgumentParser(prog="python -m tav.storybook.train", description=__doc__)
-    parser.add_argument("--state", type=Path, default=Path("storybook-state"), help="folder of all that is not shipped")
-    parser.add_argument("--into", type=Path, default=Path(__file__).parents[1], help="where base/ and scorer/ are made")
-    parser.add_argument("--minutes", type=float, default=600.0, help="for each stage; given again, it goes on")
-    parser.add_argument("--stages", nargs="+", choices=list(STAGES), default=list(STAGES), help="only these")
-    parser.add_argument("--steps", type=int, help="steps in all, instead of the plan's (with one stage named)")
+    parser.add_argument(
+        "--state", type=Path, default=Path("storybook-state"), help="folder of files that are not shipped"
+    )
+    parser.add_argument("--into", type=Path, default=Path(__file__).parents[1], help="folder of base/ and scorer/")
+    parser.add_argument("--minutes", type=float, default=600.0, help="at most, for each stage; run again, it continues")
+    parser.add_argument("--stages", nargs="+", choices=list(STAGES), default=list(STAGES), help="train only these")
+    parser.add_argument("--steps", type=int, help="steps in all, instead of the plan's (name one stage)")
     options = parser.parse_args()
     folders = Folders(options.state, options.into)
     folders.state.mkdir(parents=True, exist_ok=True)

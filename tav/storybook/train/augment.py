@@ -1,18 +1,18 @@
-"""Pictures made softer and a little wrong, as generated ones are: a judge must not need crisp edges or true colours."""
+"""Augmentation: pictures made softer and slightly wrong, like generated ones, for networks that judge these."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 SHIFT = 6
-"""Pictures are moved by at most this many pixels."""
+"""Pictures are shifted by at most this many pixels."""
 
 
 def worn(pictures: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Pictures (n 3 h w) in [-1, 1], worn; and how far each was moved, (n, 2): x and y in pixels.
+    """(augmented pictures (n 3 h w) in [-1, 1], their shifts (n, 2): x and y in pixels) from pictures (n 3 h w).
 
-    One picture in four stays sharp, the others are blurred, or reduced and enlarged again, or given coloured blotches;
-    all are moved, get other light and colours by a few per cent, and noise.
+    A quarter of the pictures stays sharp; the others are blurred, or reduced and enlarged again, or get coloured
+    blotches. All are shifted, change by a few per cent in light and colours, and get noise.
     """
     moved, shifts = _moved(pictures, generator)
     sharp, blurred, coarse, blotched = moved.tensor_split(4)
@@ -25,7 +25,7 @@ def _uniform(low: float, high: float, shape: tuple[int, ...], generator: torch.G
 
 
 def _moved(pictures: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Each moved by whole pixels; what comes in at an edge repeats it."""
+    """(pictures, each shifted by whole pixels with its edges repeated, and the shifts)."""
     height, width = pictures.shape[2:]
     shifts = torch.randint(-SHIFT, SHIFT + 1, (len(pictures), 2), generator=generator)
     wide = F.pad(pictures, (SHIFT,) * 4, mode="replicate")
@@ -35,7 +35,7 @@ def _moved(pictures: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor
 
 
 def _blurred(pictures: Tensor, generator: torch.Generator) -> Tensor:
-    """A Gaussian of 0.4 to 1.6 pixels, the same for all."""
+    """Pictures blurred by one Gaussian of 0.4 to 1.6 pixels."""
     sigma = float(_uniform(0.4, 1.6, (), generator))
     reach = torch.arange(-4, 5)
     bell = torch.exp(-(reach**2) / (2 * sigma**2))
@@ -45,7 +45,7 @@ def _blurred(pictures: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _coarse(pictures: Tensor, generator: torch.Generator) -> Tensor:
-    """Reduced to between half and nine tenths of their size, and enlarged again."""
+    """Pictures reduced to between 0.5 and 0.9 of their size, and enlarged again."""
     size = pictures.shape[2:]
     factor = float(_uniform(0.5, 0.9, (), generator))
     small = F.interpolate(pictures, [round(side * factor) for side in size], mode="bilinear", antialias=True)
@@ -53,7 +53,7 @@ def _coarse(pictures: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _blotched(pictures: Tensor, generator: torch.Generator) -> Tensor:
-    """Coloured blotches of about 8 pixels, such as an unsure network leaves."""
+    """Pictures with coloured blotches of about 8 pixels, as an undertrained network makes them."""
     count, _, height, width = pictures.shape
     strength = _uniform(0, 0.16, (count, 1, 1, 1), generator)
     coarse = torch.randn((count, 3, height // 8, width // 8), generator=generator)

@@ -1,4 +1,4 @@
-"""The base's folder: the diffusers Stable Diffusion layout, in fp16, with words, recommendations and origin."""
+"""The base's folder: the diffusers Stable Diffusion layout in fp16, with lexicon, recommendations and origin."""
 
 import json
 import subprocess
@@ -40,7 +40,7 @@ def write_words(folder: Path) -> int:
 
 
 def write_vae(folder: Path, vae: Any, scaling_factor: float) -> None:
-    """Write the picture coder."""
+    """Write the VAE with its scaling factor."""
     vae.register_to_config(scaling_factor=scaling_factor)
     _write_part(folder, "vae", vae, dict(vae.config))
 
@@ -54,12 +54,12 @@ def write_diffusion(folder: Path, model: TextToImage) -> None:
 
 
 def recommend(folder: Path, settings: dict[str, Any]) -> None:
-    """Write `tav.json`: what tav takes for this base where the user does not say."""
+    """Write `tav.json`: the settings that tav uses for this base by default."""
     _write_json(folder / "tav.json", settings)
 
 
 def describe(folder: Path, progress: Progress) -> None:
-    """Add to `training.json` how the weights came about."""
+    """Add to `training.json` how a plan's weights were trained."""
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
     plan = progress.plan
     facts = {"steps": progress.step, "seconds": round(progress.seconds), "seed": plan.seed, "rate": plan.rate}
@@ -67,24 +67,24 @@ def describe(folder: Path, progress: Progress) -> None:
 
 
 def past_of(folder: Path, name: str) -> Past:
-    """What the weights in a folder have behind them by the plan of that name."""
+    """The training that the weights in a folder have had, by the plan's name."""
     origin = read_origin(folder).get(name, {})
     return Past(int(origin.get("steps", 0)), float(origin.get("seconds", 0.0)))
 
 
 def read_config(folder: Path, part: str) -> dict[str, Any]:
-    """A part's config.json."""
+    """The content of a part's config.json."""
     return dict(json.loads((folder / part / "config.json").read_text(encoding="utf-8")))
 
 
 def read_origin(folder: Path) -> dict[str, Any]:
-    """What `training.json` says; empty where there is none."""
+    """The content of `training.json`; empty if there is none."""
     path = folder / "training.json"
     return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
 
 
 def take_up(model: nn.Module, folder: Path, part: str) -> bool:
-    """Give the model the weights of the part of the base in `folder`; False where there are none that fit."""
+    """Load a part's weights from the base in `folder` into the model; False if there are none that fit."""
     path = folder / part / _WEIGHTS[part]
     if not path.exists():
         return False

@@ -67,17 +67,17 @@ class TextToImage(nn.Module):
             attention_head_dim=2,
             norm_num_groups=16,
         )
-        # A small net's explicit softmax is faster on a CPU than the fused one, most of all backwards.
+        # On a CPU explicit softmax is faster than the fused one for a small network, most of all backwards.
         self.unet.set_attn_processor(AttnProcessor())
 
     def forward(self, noisy: Tensor, timesteps: Tensor, ids: Tensor) -> Tensor:
-        """The noise in latents (b, c, h, w) at timesteps (b,) under captions (b, tokens)."""
+        """The noise predicted in latents (b, c, h, w) at timesteps (b,) under captions (b, tokens)."""
         noise: Tensor = self.unet(noisy, timesteps, self.text(ids).last_hidden_state).sample
         return noise
 
 
 def new_text_to_image(tokenizer: Any) -> TextToImage:
-    """Untrained, for the tokenizer's vocabulary."""
+    """An untrained model for the tokenizer's vocabulary."""
     return TextToImage(len(tokenizer), tokenizer.model_max_length, tokenizer.bos_token_id, tokenizer.eos_token_id)
 
 

@@ -1,4 +1,4 @@
-"""Single pictures from captions: the base as it is, before any clip."""
+"""Single pictures from captions by a base's 2-D network, without any clip."""
 
 from collections.abc import Generator, Iterator, Sequence
 from typing import Any, TypeVar
@@ -19,7 +19,7 @@ T = TypeVar("T")
 def generate(
     base: Base, captions: Sequence[str], seeds: Sequence[int], guidance_scale: float, steps: int, batch: int = 20
 ) -> Iterator[NDArray[np.uint8]]:
-    """Pictures (n h w 3) of the base's own size, a batch at a time; DDIM, the 2-D network.
+    """Yield pictures (n h w 3) of the base's native size, a batch at a time, by DDIM and the 2-D network.
 
     A picture depends on its caption and its seed alone, up to rounding, not on its batch.
     """
@@ -39,7 +39,7 @@ def _noise(base: Base, seed: int) -> Tensor:
 
 
 def denoised(base: Base, latents: Tensor, context: Tensor, empty: Tensor, guidance_scale: float, steps: int) -> Tensor:
-    """Noise (n c h w) to clean latents, by contexts (n d e) and the empty prompt's, as many; arXiv 2207.12598."""
+    """Clean latents (n c h w) from noise, under contexts (n d e), guided against the empty prompt's (n d e)."""
     both = torch.cat([empty, context])
 
     def denoiser(latents: Tensor, t: int) -> Tensor:
@@ -57,13 +57,13 @@ def decoded(vae: Any, latents: Tensor) -> NDArray[np.uint8]:
 
 
 def coded(vae: Any, pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Pictures (n h w 3) after the coder has encoded (the posterior's mean) and decoded them."""
+    """Pictures (n h w 3) after the VAE has encoded them (posterior mean) and decoded them again."""
     again: NDArray[np.uint8] = to_uint8(returned(decode_latents(vae, returned(encode_frames(vae, pictures)).mean)))
     return again
 
 
 def returned(events: Generator[Any, None, T]) -> T:
-    """Run a generator of events to its end; what it returns."""
+    """The return value of a generator of events, which is run to its end."""
     while True:
         try:
             next(events)

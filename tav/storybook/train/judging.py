@@ -1,4 +1,4 @@
-"""How good one edit of a clip is, against the truth of the clip and of what was asked for."""
+"""Scores of an edit against the ground truth of its clip and of the scenes that were asked for."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -23,7 +23,7 @@ from tav.storybook.train.scorer import load_scorer, picture_features
 from tav.storybook.world import Scene, draw
 
 MARGIN = 8
-"""Pixels that are kept away from all that moves: an ear of another subject, the reach of a latent."""
+"""Pixels around moving things that are not counted as still: ears of another subject, the reach of a latent."""
 FIGURE = "figure", "gear", "shadow"
 
 Frames = NDArray[np.uint8]
@@ -31,7 +31,7 @@ Frames = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Judges:
-    """The networks that judge."""
+    """The networks that edits are judged by."""
 
     reader: Reader
     scorer: Any
@@ -43,14 +43,14 @@ class Judges:
 
 @dataclass(frozen=True)
 class Source:
-    """A clip as the base could at best give it back: its scenes, and its frames through the base's picture coder."""
+    """A clip: its scenes, and its frames after the base's VAE, which are the best that the base can give back."""
 
     scenes: Sequence[Scene]
     coded: Frames
 
 
 def judge(judges: Judges, edit: Frames, source: Source, target: Sequence[Scene]) -> dict[str, Any]:
-    """The figures of the edit (f h w 3) of `source` that should show the scenes of `target`."""
+    """Scores of an edit (f h w 3) of `source` that should show the scenes of `target`, by name."""
     reading = read(judges.reader, edit)
     return {
         **accuracy(reading.words, source.scenes, target),
@@ -60,7 +60,7 @@ def judge(judges: Judges, edit: Frames, source: Source, target: Sequence[Scene])
 
 
 def accuracy(words: dict[str, list[str | None]], source: Sequence[Scene], target: Sequence[Scene]) -> dict[str, Any]:
-    """Shares of frames in which is read what the prompt says: each attribute, all of them, the changed, the kept."""
+    """Shares of frames that show what the prompt says: each attribute, all of them, the changed, the kept ones."""
     asked, before = [named(scene) for scene in target], [named(scene) for scene in source]
     hits = {name: [words[name][i] == one[name] for i, one in enumerate(asked)] for name in asked[0]}
     fresh = {name for name in hits if before[0].get(name) != asked[0][name]}
@@ -83,7 +83,7 @@ def motion(found: NDArray[np.float32], source: Sequence[Scene]) -> dict[str, Any
 def steadiness(judges: Judges, edit: Frames, source: Source, target: Sequence[Scene]) -> dict[str, Any]:
     """Frame consistency, flicker and pixel change, of the edit, of the source and of a perfect edit.
 
-    Drawn frames do not flicker at all, so the source's flicker is that of its frames through the picture coder.
+    Drawn frames do not flicker at all, so the source's flicker is measured on its frames after the VAE.
     """
     still, perfect = still_pixels(source.scenes, target), drawn(target)
     frames = {"edit": edit, "source": source.coded, "perfect": perfect}
@@ -97,10 +97,10 @@ def steadiness(judges: Judges, edit: Frames, source: Source, target: Sequence[Sc
 
 
 def still_pixels(source: Sequence[Scene], target: Sequence[Scene]) -> NDArray[np.bool_]:
-    """Where nothing should move, (f h w): in neither the source nor a perfect edit, both drawn without a style.
+    """A mask (f h w) of pixels that move neither in the source nor in a perfect edit, both drawn without a style.
 
-    Pixels that differ from the frame before or after, and those of figure, gear and shadow, are out, and so is what is
-    within MARGIN pixels of them. This holds whatever the camera does: under a moving one the even sky and ground stay.
+    Pixels that differ from the frame before or after, pixels of figure, gear and shadow, and all pixels within MARGIN
+    of these are left out. Under a moving camera the even sky and ground remain.
     """
     busy = _moving(source) | _moving(target)
     still: NDArray[np.bool_] = ~grown(busy, MARGIN)

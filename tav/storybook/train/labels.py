@@ -1,4 +1,4 @@
-"""What a scene shows as numbers: what the truth reader and the scorer are taught, and what edits are judged by."""
+"""Labels of scenes: the reader and the scorer are trained with them, and edits are judged by them."""
 
 from collections.abc import Sequence
 
@@ -18,14 +18,14 @@ VOCABULARY: dict[str, tuple[str | None, ...]] = {
     "style": (None, *STYLES),
     "colour": COLOURS,
 }
-"""The words that can be read of each attribute. Style None is no style; clothes of no named colour are not read."""
+"""The words of each attribute. Style None is no style; clothes without a named colour have no word."""
 
 UNKNOWN = -1
 """The number of a word that is not in the vocabulary, and of clothes without a named colour."""
 
 
 def shown(scene: Scene) -> dict[str, str | None]:
-    """What the picture of a scene shows, attribute by attribute; a place counts even where the caption names none."""
+    """What the picture of a scene shows, by attribute; the place counts even if the caption names none."""
     words = {name: getattr(scene, name) for name in VOCABULARY}
     return words | {"place": scene.shown_place}
 
@@ -33,7 +33,7 @@ def shown(scene: Scene) -> dict[str, str | None]:
 def centre(scene: Scene) -> tuple[float, float]:
     """The figure's centre (x, y) in pixels from the top left: the mean of its hip, chest and head joints.
 
-    Limbs and gear are left out, so that a subject or an action in place of another moves it little.
+    Limbs and gear are left out, so that another subject or action moves the centre little.
     """
     bones = skeleton(scene.action, scene.phase)
     x, y = (sum(joint[axis] for joint in (bones.hip, bones.chest, bones.head)) / 3 for axis in (0, 1))
@@ -46,7 +46,7 @@ def centres(scenes: Sequence[Scene]) -> NDArray[np.float32]:
 
 
 def numbers(scenes: Sequence[Scene]) -> dict[str, NDArray[np.int64]]:
-    """For each attribute the place of its word in VOCABULARY, (n,); UNKNOWN where it has none."""
+    """The index (n,) in VOCABULARY of each scene's word, by attribute; UNKNOWN where it has none."""
     words = [shown(scene) for scene in scenes]
     return {name: np.array([_number(known, word[name]) for word in words]) for name, known in VOCABULARY.items()}
 
@@ -56,6 +56,6 @@ def _number(known: tuple[str | None, ...], word: str | None) -> int:
 
 
 def named(scene: Scene) -> dict[str, str | None]:
-    """What the caption says of the picture, as far as it can be read; that there is no style is said by silence."""
+    """The attributes that the caption names and a picture can show; style None where it names no style."""
     words = {name: getattr(scene, name) for name in VOCABULARY}
     return {name: word for name, word in words.items() if word in VOCABULARY[name]}

@@ -18,12 +18,12 @@ _BATCH = 32
 
 @dataclass(frozen=True)
 class Encoded:
-    """Training pictures as latents of standard deviation 1, with their captions' ids."""
+    """Training pictures as latents, with the token ids of their captions."""
 
     latents: np.ndarray
-    """(n, c, h, w), float16, of the standard deviation 1 / scale."""
+    """(n, c, h, w), float16, with standard deviation 1 / scale."""
     scale: float
-    """What makes their standard deviation 1."""
+    """The factor that makes their standard deviation 1."""
     ids: np.ndarray
     """(n, tokens), int64."""
     empty: np.ndarray
@@ -31,7 +31,7 @@ class Encoded:
 
 
 def encode_pictures(worker: Worker, vae: Any, pictures: Pictures, path: Path) -> None:
-    """This worker's share of all pictures' posterior means, a file for each file of pictures."""
+    """Write the posterior means of this worker's share of the pictures, a file for each file of pictures."""
     for first in range(worker.rank * CHUNK, len(pictures), worker.count * CHUNK):
         part = _part(path, first)
         if part.exists():
@@ -51,7 +51,7 @@ def _part(path: Path, first: int) -> Path:
 
 
 def gather(path: Path) -> None:
-    """Write all parts as one array at `path`."""
+    """Write the files of `encode_pictures` as one array at `path`."""
     parts = sorted(path.with_suffix("").glob("*.npy"))
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.save(file, np.concatenate([np.load(part) for part in parts]))
@@ -63,12 +63,12 @@ def scale_of(latents: np.ndarray) -> float:
 
 
 def captions(seed: int, chunks: int) -> list[str]:
-    """The captions of the training pictures, in their order."""
+    """The captions of the training pictures, in order."""
     return [scene.caption for chunk in range(chunks) for scene in chunk_scenes(seed, chunk)]
 
 
 def encoded(path: Path, captions: list[str], tokenizer: Any) -> Encoded:
-    """The latents at `path` with their captions."""
+    """The latents at `path` with the token ids of their captions."""
     latents = np.load(path, mmap_mode="r")
     ids = tokenizer([*captions, ""], padding="max_length", truncation=True, return_tensors="np").input_ids
     return Encoded(latents, scale_of(latents), ids[:-1], ids[-1])

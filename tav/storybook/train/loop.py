@@ -1,4 +1,4 @@
-"""The training loop of all embedded models: resumable at any moment, by time or by steps."""
+"""The training loop of all embedded models: limited by time or by steps, and resumable."""
 
 import json
 import signal
@@ -21,45 +21,45 @@ SAVE_EVERY = 120.0
 """Seconds between checkpoints."""
 
 Loss = Callable[[nn.Module, np.random.Generator, int], tuple[Tensor, dict[str, float]]]
-"""From the model, the random numbers of this worker's share and the step: the loss, and figures to log."""
+"""`loss(model, rng, step)` is (loss, values to log); `rng` differs between workers and steps."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How one model is trained."""
+    """The settings of one model's training."""
 
     name: str
     steps: int
-    """Steps in all, those of earlier sittings counted in."""
+    """Steps in all, those of earlier runs included."""
     rate: float
     """Learning rate; it falls to a twentieth over the last `tail` of the steps."""
     tail: float = 0.3
     warmup: int = 100
     decay: float = 0.999
-    """Of the running mean of the weights, which is what is shipped."""
+    """Decay of the weights' running mean, which is shipped."""
     weight_decay: float = 0.01
     clip: float = 1.0
     seed: int = 0
 
     def share_at(self, step: int, since: int) -> float:
-        """The share of the learning rate at a step, `since` steps after a start with a fresh optimiser."""
+        """Factor of the learning rate at `step`, `since` steps after a start with a fresh optimiser."""
         left = (self.steps - step) / max(1, self.steps * self.tail)
         return min(1.0, (since + 1) / self.warmup) * max(0.05, min(1.0, left))
 
 
 @dataclass(frozen=True)
 class Past:
-    """What shipped weights have behind them."""
+    """The training that shipped weights have had."""
 
     steps: int = 0
     seconds: float = 0.0
 
 
 class Progress:
-    """A model being trained: weights, their running mean, optimiser, and how far it is."""
+    """A model in training: weights, their running mean, optimisers, steps and seconds done."""
 
     def __init__(self, plan: Plan, model: nn.Module, folder: Path, worker: Worker, past: Past | None = None) -> None:
-        """Takes up the state in `folder` where there is one; else starts with the model's weights and their past."""
+        """Load the state in `folder` if there is one; else start with the model's weights and their past."""
         past = past or Past()
         self.plan, self.model, self.path = plan, model, folder / f"{plan.name}.pt"
         self.trained = [p for p in model.parameters() if p.requires_grad]
@@ -83,7 +83,7 @@ class Progress:
         self.step, self.fresh_at, self.seconds = state["step"], state["fresh_at"], state["seconds"]
 
     def save(self) -> None:
-        """Write the state, whole or not at all."""
+        """Write the state to its file, whole or not at all."""
         state: dict[str, Any] = {
             "weights": [p.data for p in self.trained],
             "mean": self.mean,
@@ -96,12 +96,12 @@ class Progress:
             torch.save(state, temporary)
 
     def use_mean(self) -> None:
-        """Put the running mean in the place of the weights."""
+        """Replace the weights by their running mean."""
         for p, m in zip(self.trained, self.mean, strict=True):
             p.data.copy_(m)
 
     def advance(self) -> None:
-        """One step of the optimiser on the gradients that are there."""
+        """Make one optimiser step with the parameters' gradients."""
         torch.nn.utils.clip_grad_norm_(self.trained, self.plan.clip)
         share = self.plan.share_at(self.step, self.step - self.fresh_at)
         for optimiser in self.optimisers:
@@ -110,7 +110,7 @@ class Progress:
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
         self.step += 1
-        # A young mean must not be held back by the random weights it began with.
+        # The decay is small at first, so that the mean forgets the random weights it started with.
         decay = min(self.plan.decay, (1 + self.step) / (10 + self.step))
         torch._foreach_lerp_(self.mean, [p.data for p in self.trained], 1 - decay)
 
@@ -118,9 +118,9 @@ class Progress:
 def optimise(
     worker: Worker, progress: Progress, loss: Loss, folder: Path, minutes: float, look: Callable[[int], None]
 ) -> None:
-    """Train until the plan's steps are done or `minutes` are over, saving as it goes.
+    """Train until the plan's steps are done or `minutes` are over, and save from time to time.
 
-    `look(step)` is called by the leading worker at every checkpoint; a SIGTERM ends the run after a step, saved.
+    The leading worker calls `look(step)` at every checkpoint. SIGTERM ends the run after a step, with a checkpoint.
     """
     stop: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: stop.append(number))

@@ -1,4 +1,4 @@
-"""The figures by which edits and pictures are judged, as formulas on arrays; no network here."""
+"""Measures of edits and pictures, as formulas on arrays; no network here."""
 
 import math
 
@@ -24,7 +24,7 @@ def wilson(right: int, asked: int) -> tuple[float, float]:
 def bootstrap(values: Floats, groups: NDArray[np.integer], draws: int = 2000, seed: int = 0) -> tuple[float, float]:
     """The 95 % interval of the mean of `values` (n,), by drawing whole groups (n,) with replacement (Efron, 1979).
 
-    Edits of one clip are alike, so the clips are what is drawn. NaN, NaN without values.
+    Groups are drawn because edits of one clip are alike. NaN, NaN without values.
     """
     if not len(values):
         return math.nan, math.nan
@@ -37,7 +37,7 @@ def bootstrap(values: Floats, groups: NDArray[np.integer], draws: int = 2000, se
 
 
 def centre_error(found: Floats, truth: Floats) -> float:
-    """The mean distance in pixels of the places found (f, 2) from the true ones (f, 2)."""
+    """The mean distance in pixels between found places (f, 2) and true ones (f, 2)."""
     return float(np.linalg.norm(found - truth, axis=1).mean())
 
 
@@ -73,7 +73,7 @@ def flicker(frames: NDArray[np.uint8], still: NDArray[np.bool_]) -> float:
 
 
 def grown(masks: NDArray[np.bool_], pixels: int) -> NDArray[np.bool_]:
-    """Masks (f h w) grown by so many pixels to all sides (a square)."""
+    """Masks (f h w), dilated by `pixels` to all sides (a square)."""
     for axis in (1, 2):
         masks = _grown_along(masks, pixels, axis)
     return masks

@@ -1,4 +1,4 @@
-"""The training pictures, rendered once into files that are mapped, not read."""
+"""The training pictures, rendered once into memory-mapped files."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ from tav.storybook.world import Scene, draw, random_scene
 from tav.storybook.world.pen import SIZE
 
 CHUNK = 512
-"""Pictures in a file."""
+"""Number of pictures in a file."""
 
 
 def chunk_scenes(seed: int, chunk: int) -> list[Scene]:
@@ -44,7 +44,7 @@ def _render(folder: Path, kind: str, seed: int, chunk: int) -> Path:
 
 
 def rendered(folder: Path, kind: str, seed: int, chunks: int, workers: int) -> "Pictures":
-    """`chunks` files of pictures of a kind (scenes or textures); those that are there already are kept."""
+    """Pictures of a kind (scenes or textures) in `chunks` files; files that exist are not rendered again."""
     folder.mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor(workers) as pool:
         paths = list(pool.map(_render, *zip(*((folder, kind, seed, c) for c in range(chunks)), strict=True)))

@@ -1,4 +1,4 @@
-"""Pictures of 0..255 as the networks take them, and back."""
+"""Conversion of pictures of 0..255 to the networks' input, and back."""
 
 import numpy as np
 import torch

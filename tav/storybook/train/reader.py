@@ -1,4 +1,4 @@
-"""The truth reader: what a picture of the world shows, and where its figure is. For tests and benchmarks only."""
+"""The reader: a network that reads a picture's attributes and its figure's centre. For tests and benchmarks only."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -22,17 +22,17 @@ WIDTHS = (32, 64, 128)
 
 @dataclass(frozen=True)
 class Reading:
-    """What was read off n pictures: for each attribute n words, and the figures' centres (n, 2), x and y in pixels."""
+    """The attributes read from n pictures (n words each), and the figures' centres (n, 2), x and y in pixels."""
 
     words: dict[str, list[str | None]]
     centres: NDArray[np.float32]
 
 
 class Reader(nn.Module):
-    """A small convolutional network; each attribute looks at the picture through a map of its own."""
+    """A small convolutional network; each attribute has an attention map of its own over the picture."""
 
     def __init__(self, widths: tuple[int, int, int] = WIDTHS, classes: Mapping[str, int] | None = None) -> None:
-        """`classes`: the attributes and how many words each has; by default those of VOCABULARY."""
+        """`classes`: the attributes, each with its number of words; by default those of VOCABULARY."""
         super().__init__()
         classes = classes or {name: len(words) for name, words in VOCABULARY.items()}
         first, second, third = widths
@@ -44,7 +44,7 @@ class Reader(nn.Module):
         self.heat = nn.Sequential(_layer(second + third, second, 3, stride=1), nn.Conv2d(second, 1, 1))
 
     def forward(self, pictures: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        """Pictures (n 3 128 128) in [-1, 1] to each attribute's logits (n, words) and the centres (n, 2) in pixels."""
+        """(logits (n, words) of each attribute, centres (n, 2) in pixels) of pictures (n 3 128 128) in [-1, 1]."""
         middle = self.middle(self.stem(pictures))
         deep = self.deep(middle)
         wide = F.interpolate(deep, middle.shape[2:], mode="nearest")
@@ -76,7 +76,7 @@ def _layer(inputs: int, outputs: int, kernel: int, stride: int) -> nn.Module:
 
 
 def _expected_place(heat: Tensor) -> Tensor:
-    """Soft-argmax: the mean place (x, y), in pixels of the picture, under the softmax of a map (n 1 h w)."""
+    """Soft-argmax: the mean position (x, y), in pixels of the picture, under the softmax of a map (n 1 h w)."""
     share = heat.flatten(1).softmax(-1).view_as(heat)[:, 0]
     rows, columns = ((torch.arange(side) + 0.5) * (SIZE / side) for side in heat.shape[2:])
     return torch.stack([(share.sum(1) * columns).sum(-1), (share.sum(2) * rows).sum(-1)], -1)
@@ -84,7 +84,7 @@ def _expected_place(heat: Tensor) -> Tensor:
 
 @torch.no_grad()
 def read(reader: Reader, pictures: NDArray[np.uint8], batch: int = 64) -> Reading:
-    """Read pictures (n 128 128 3) of 0..255. Raises ValueError for pictures of another size."""
+    """The reading of pictures (n 128 128 3) of 0..255. Raises ValueError for pictures of another size."""
     if pictures.shape[1:] != (SIZE, SIZE, 3):
         raise ValueError(f"the reader takes pictures (n, {SIZE}, {SIZE}, 3), not {pictures.shape}")
     words: dict[str, list[str | None]] = {name: [] for name in reader.heads}

@@ -1,4 +1,4 @@
-"""The scorer: a small CLIP of the world, taught which caption belongs to which picture (Radford et al., 2103.00020)."""
+"""The scorer: a small CLIP, trained to match the world's pictures and captions (Radford et al., 2103.00020)."""
 
 import copy
 import json
@@ -27,7 +27,7 @@ from tav.storybook.world import Scene
 from tav.storybook.world.pen import SIZE
 
 PATCH, WIDTH = 16, 128
-"""Pixels of a side of the vision encoder's patches; length of the embeddings."""
+"""Side of the vision encoder's patches in pixels; length of the embeddings."""
 BATCH = 96
 PREPROCESSING = {
     "image_processor_type": "CLIPImageProcessor",
@@ -43,12 +43,12 @@ PREPROCESSING = {
     "image_std": [0.5, 0.5, 0.5],
 }
 """What transformers reads from `preprocessor_config.json`; `as_input` does the same to pictures of 128 x 128."""
-# Of the loss on attributes, against the contrastive one.
+# Weight of the loss on attributes; that of the contrastive loss is 1.
 ATTRIBUTES = 0.5
 
 
 def new_scorer(vocabulary: int) -> CLIPModel:
-    """Untrained, for a tokenizer of `vocabulary` tokens whose last one is the end."""
+    """An untrained scorer for a tokenizer of `vocabulary` tokens, the last one of which is the end token."""
     start, end = vocabulary - 2, vocabulary - 1
     text = {
         "vocab_size": vocabulary,
@@ -72,12 +72,12 @@ def new_scorer(vocabulary: int) -> CLIPModel:
         "projection_dim": WIDTH,
     }
     config = CLIPConfig(text_config=text, vision_config=vision, projection_dim=WIDTH)
-    # Of the attention kernels the plain one is the fastest for short sequences on a CPU.
+    # The eager kernel is the fastest one for short sequences on a CPU.
     return CLIPModel._from_config(config, attn_implementation="eager")
 
 
-class _Pupil(nn.Module):
-    """The scorer, and one head that names attributes from either embedding: it makes the encoders learn sooner."""
+class _ScorerWithHead(nn.Module):
+    """The scorer and a head that reads attributes from either embedding, which makes training faster."""
 
     def __init__(self, scorer: CLIPModel) -> None:
         super().__init__()
@@ -86,12 +86,12 @@ class _Pupil(nn.Module):
         self.head = nn.Linear(WIDTH, sum(self.sizes))
 
     def forward(self, pictures: Tensor, tokens: Tensor, truth: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """The contrastive loss of pictures (n 3 h w) and captions (n t), and the attributes' (each truth (n,))."""
+        """(contrastive loss, attribute loss) of pictures (n 3 h w) and captions (n t); each `truth` is (n,)."""
         seen = self.scorer(input_ids=tokens, pixel_values=pictures)
         logits = seen.logits_per_image.float()
         own = torch.arange(len(pictures), device=logits.device)
         contrast = (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
-        # Embeddings have length 1; the head's logits need more room.
+        # Embeddings have length 1; the head's logits need a larger range.
         named = (self._named(5 * embeds, truth) for embeds in (seen.image_embeds, seen.text_embeds))
         return contrast, sum(named, torch.zeros((), device=logits.device))
 
@@ -113,14 +113,14 @@ def train_scorer(
 ) -> None:
     """Train the scorer on `pictures` of `scenes`; `folder` holds state and log, `into` gets the model at the end.
 
-    Without a state in `folder` it goes on from the model that is in `into`, if any.
+    Without a state in `folder`, training continues from the model in `into`, if there is one.
     """
     torch.manual_seed(plan.seed)
     tokenizer = CLIPTokenizer.from_pretrained(str(_with_tokenizer(into)))
     past = past_of(into, plan.name)
     scorer = load_scorer(into)[0].requires_grad_(True).train() if past.steps else new_scorer(len(tokenizer))
-    pupil = _Pupil(scorer).to(worker.device)
-    progress = Progress(plan, pupil, folder, worker, past)
+    network = _ScorerWithHead(scorer).to(worker.device)
+    progress = Progress(plan, network, folder, worker, past)
     captions = [scene.caption for scene in scenes]
     truth = [torch.from_numpy(values) for values in numbers(scenes).values()]
 
@@ -135,7 +135,7 @@ def train_scorer(
     optimise(worker, progress, loss, folder, minutes, lambda _: None)
     if worker.leads:
         progress.use_mean()
-        save_scorer(into, pupil.scorer)
+        save_scorer(into, network.scorer)
         describe(into, progress)
 
 
@@ -185,6 +185,6 @@ def _units(output: Any) -> Tensor:
 
 
 def retrieval(pictures: NDArray[np.float32], captions: NDArray[np.float32], among: int = 100) -> float:
-    """How often the caption nearest to a picture, of `among` captions, is its own; features (n, d), n a multiple."""
+    """Share of pictures whose nearest caption of `among` is their own; features (n, d), n a multiple of `among`."""
     groups = zip(pictures.reshape(-1, among, WIDTH), captions.reshape(-1, among, WIDTH), strict=True)
     return float(np.mean([(a @ b.T).argmax(1) == np.arange(among) for a, b in groups]))

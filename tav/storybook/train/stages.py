@@ -1,4 +1,4 @@
-"""The stages of training the base, each resumable, each leaving what it made in the base's folder."""
+"""The stages of training; each is resumable and writes its result into the base's or the scorer's folder."""
 
 import os
 from collections.abc import Callable
@@ -35,7 +35,7 @@ from tav.storybook.train.workers import ALONE, Worker, in_parallel
 
 SEED = 1
 SCENES, TEXTURES = 96, 6
-"""Files of 512 training pictures of each kind."""
+"""Number of files of 512 training pictures, for each kind."""
 
 PLANS = {
     "vae": Plan("vae", steps=3200, rate=2e-3, tail=0.4, seed=SEED),
@@ -45,12 +45,12 @@ PLANS = {
 }
 
 RECOMMENDED: dict[str, Any] = {"size": [128, 128], "guidance_scale": 4.0, "steps": 80, "learning_rate": 1e-4}
-"""What tav takes for this base where the user does not say; docs/storybook.md has the sweep over steps and rate."""
+"""The settings that tav uses for this base by default; docs/storybook.md has the sweep over steps and rate."""
 
 
 @dataclass(frozen=True)
 class Folders:
-    """Where training keeps its state, and where the folders of the shipped models are."""
+    """The folder of the training's state, and the one with the folders of the shipped models."""
 
     state: Path
     into: Path
@@ -66,11 +66,11 @@ class Folders:
         return self.into / "scorer"
 
     def scenes(self) -> Pictures:
-        """The training pictures, rendered where they are not there."""
+        """The training pictures, rendered if they are missing."""
         return rendered(self.state / "pictures", "scenes", SEED, SCENES, _cores())
 
     def textures(self) -> Pictures:
-        """The pictures that keep the coder open to footage."""
+        """The texture pictures for the VAE, rendered if they are missing."""
         return rendered(self.state / "pictures", "textures", SEED, TEXTURES, _cores())
 
 
@@ -79,7 +79,7 @@ def _cores() -> int:
 
 
 def _trained(folders: Folders, plan: Plan, model: nn.Module) -> Progress:
-    """The model with the mean weights of its training."""
+    """The progress of the model's training; the model gets its mean weights."""
     progress = Progress(plan, model, folders.state, ALONE)
     progress.use_mean()
     return progress
@@ -98,9 +98,9 @@ def _coder_worker(worker: Worker, folders: Folders, plan: Plan, minutes: float, 
 
 
 def train_coder(folders: Folders, plan: Plan, minutes: float) -> None:
-    """The picture coder. Raises ValueError once a UNet was trained on its latents, which must stay what they are."""
+    """Train the VAE. Raises ValueError if a UNet was trained on its latents, which must not change then."""
     if past_of(folders.base, "diffusion").steps:
-        raise ValueError("the UNet was trained on this coder's latents: train its decoder alone (--stages decoder)")
+        raise ValueError("the UNet was trained on this VAE's latents: train its decoder alone (--stages decoder)")
     folders.scenes(), folders.textures()
     in_parallel(_coder_worker, folders, plan, minutes, False)
     vae = _vae(folders, decoder_only=False)
@@ -110,7 +110,7 @@ def train_coder(folders: Folders, plan: Plan, minutes: float) -> None:
 
 
 def train_decoder(folders: Folders, plan: Plan, minutes: float) -> None:
-    """The coder's decoder alone, on latents that no longer change."""
+    """Train the VAE's decoder alone; latents do not change."""
     folders.scenes(), folders.textures()
     in_parallel(_coder_worker, folders, plan, minutes, True)
     vae = _vae(folders, decoder_only=True)
@@ -120,7 +120,7 @@ def train_decoder(folders: Folders, plan: Plan, minutes: float) -> None:
 
 
 def train_text_to_image(folders: Folders, plan: Plan, minutes: float) -> None:
-    """Text encoder and UNet, on the coder's latents, whose scale is written into its config."""
+    """Train text encoder and UNet on the VAE's latents, and write the scaling factor into the VAE's config."""
     path = folders.state / "latents.npy"
     if not path.exists():
         folders.scenes()
@@ -138,7 +138,7 @@ def train_text_to_image(folders: Folders, plan: Plan, minutes: float) -> None:
 
 
 def _show(folders: Folders, step: int) -> None:
-    """A sheet of pictures of fresh captions."""
+    """Write a sheet of pictures generated from new captions."""
     captions = [scene.caption for scene in fresh_scenes(16, held_out=False)]
     guidance = RECOMMENDED["guidance_scale"]
     pictures = np.concatenate(list(generate(load_base(folders.base), captions, range(16), guidance, 20)))
@@ -165,14 +165,14 @@ def _diffusion_worker(worker: Worker, folders: Folders, plan: Plan, minutes: flo
 
 
 def train_the_scorer(folders: Folders, plan: Plan, minutes: float) -> None:
-    """The small CLIP, in one process: its pictures have to be told from each other in one batch."""
+    """Train the scorer in one process, since its loss compares all pictures of a batch with each other."""
     pictures = folders.scenes()
     scenes = [scene for chunk in range(SCENES) for scene in chunk_scenes(SEED, chunk)]
     train_scorer(ALONE, folders.state, folders.scorer, scenes, pictures, plan, minutes)
 
 
 def train(name: str, folders: Folders, plan: Plan, minutes: float) -> None:
-    """One stage, for at most `minutes`; nothing where the shipped weights have all its steps behind them."""
+    """Train one stage for at most `minutes`; nothing is done if the shipped weights have had all its steps."""
     where = folders.scorer if name == "scorer" else folders.base
     if past_of(where, plan.name).steps < plan.steps:
         STAGES[name](folders, plan, minutes)

@@ -1,4 +1,4 @@
-"""Teaching the truth reader, and how well it reads."""
+"""Training and testing of the reader."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -20,7 +20,7 @@ from tav.storybook.world import Scene
 
 BATCH = 64
 LEARNING_RATE = 2.5e-3
-# A pixel of position error against a unit of cross-entropy.
+# Weight of a pixel of position error; that of a unit of cross-entropy is 1.
 PIXEL = 0.15
 
 
@@ -44,7 +44,7 @@ class Lesson:
 def teach(
     reader: Reader, pictures: Shelf, scenes: Sequence[Scene], steps: int, seed: int, batch: int = BATCH
 ) -> Iterator[Lesson]:
-    """Train `reader` on worn pictures of `scenes` (one scene a picture); AdamW, the rate rising and falling once."""
+    """Train `reader` on augmented pictures of `scenes` (one scene a picture); AdamW with warmup and cosine decay."""
     truth, places = numbers(scenes), torch.from_numpy(centres(scenes))
     generator, rng = torch.Generator().manual_seed(seed), np.random.default_rng(seed)
     optimizer = torch.optim.AdamW(reader.parameters(), lr=LEARNING_RATE, weight_decay=0.02)
@@ -65,7 +65,7 @@ def teach(
 
 
 def _rate(done: float) -> float:
-    """Up over the first twentieth, then down along a cosine to nothing."""
+    """Factor of the learning rate: up over the first twentieth, then down along a cosine to zero."""
     return done * 20 if done < 0.05 else 0.5 + 0.5 * math.cos(math.pi * (done - 0.05) / 0.95)
 
 

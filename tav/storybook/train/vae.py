@@ -1,4 +1,4 @@
-"""The picture coder: an AutoencoderKL, f8 with 8 channels."""
+"""The VAE: an AutoencoderKL, f8 with 8 channels."""
 
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,10 @@ CHANNELS = 8
 
 
 def new_vae() -> AutoencoderKL:
-    """Untrained, with weights that make the first hour count.
+    """An untrained VAE with initial weights that save about a thousand steps of training.
 
-    Nearly no noise in the latents (posterior log-variance about -4), residual branches that begin small, and up- and
-    downsampling that begin as averaging and repetition: without these the first thousand steps are lost.
+    There is nearly no noise in the latents (posterior log-variance about -4), residual branches start small, and up-
+    and downsampling start as repetition and averaging.
     """
     vae = AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * 4,
@@ -69,7 +69,7 @@ def reconstruction_loss(made: Tensor, wanted: Tensor) -> Tensor:
 
 
 def freeze_encoder(vae: AutoencoderKL) -> AutoencoderKL:
-    """The coder with only its decoder left to train: latents stay what the UNet was trained on."""
+    """The VAE with its encoder frozen, so that latents stay those that the UNet was trained on."""
     vae.encoder.requires_grad_(False)
     vae.quant_conv.requires_grad_(False)
     return vae
@@ -85,10 +85,7 @@ def train_vae(
     minutes: float,
     past: Past | None = None,
 ) -> None:
-    """Train what is not frozen of the coder.
-
-    `folder` holds its state, log and sheets.
-    """
+    """Train the parts of the VAE that are not frozen; `folder` holds state, log and sheets."""
     progress = Progress(plan, vae.to(worker.device), folder, worker, past)
     crop, batch = (64, 8) if worker.device.type == "cpu" else (128, 64)
 
@@ -113,7 +110,7 @@ def train_vae(
 
 
 def reconstruct(progress: Progress, pictures: np.ndarray, device: torch.device) -> np.ndarray:
-    """Pictures through the coder with its mean weights, uint8."""
+    """Pictures encoded and decoded by the VAE with its mean weights, uint8."""
     kept = [p.data.clone() for p in progress.trained]
     progress.use_mean()
     vae: Any = progress.model
@@ -126,5 +123,5 @@ def reconstruct(progress: Progress, pictures: np.ndarray, device: torch.device) 
 
 
 def save_sheet(path: Path, above: np.ndarray, below: np.ndarray) -> None:
-    """Two rows of pictures."""
+    """Write a picture with two rows of pictures."""
     Image.fromarray(np.concatenate([np.concatenate(list(row), 1) for row in (above, below)], 0)).save(path)

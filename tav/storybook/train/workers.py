@@ -1,6 +1,6 @@
 """Several processes that train one model: each takes its share of the batch, gradients are averaged.
 
-On a CPU two processes of one thread are faster than one process of two, the more so where other work runs beside them.
+On a CPU two processes of one thread are faster than one process of two, most of all beside other work.
 """
 
 import os
@@ -18,7 +18,7 @@ from torch.multiprocessing.spawn import spawn
 
 @dataclass(frozen=True)
 class Worker:
-    """One of `count` processes."""
+    """One of `count` training processes."""
 
     rank: int
     count: int
@@ -26,7 +26,7 @@ class Worker:
 
     @property
     def leads(self) -> bool:
-        """Whether this is the one that writes files."""
+        """Whether this worker writes the files."""
         return self.rank == 0
 
     def average(self, parameters: Iterable[nn.Parameter]) -> None:
@@ -54,7 +54,7 @@ class Worker:
 
 
 ALONE = Worker(0, 1, torch.device("cpu"))
-"""The only one there is."""
+"""The worker of a run with one process."""
 
 
 def in_parallel(work: Callable[..., None], *arguments: Any, processes: int | None = None) -> None:

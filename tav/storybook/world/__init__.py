@@ -1,4 +1,4 @@
-"""The storybook: pictures and clips of 128 x 128, drawn from scene descriptions, whose truth is known exactly."""
+"""The storybook: pictures and clips of 128 x 128 pixels, drawn from scenes, with exact ground truth."""
 
 from tav.storybook.world.clips import Motion, clip_scenes
 from tav.storybook.world.drawing import Drawing, draw

@@ -9,11 +9,11 @@ from tav.storybook.world.scenes import Scene
 
 @dataclass(frozen=True)
 class Motion:
-    """How a clip's figure and camera move from its first frame (0) to its last (1)."""
+    """The motion of a clip's figure and camera, from its first frame (0) to its last (1)."""
 
     start: float
     end: float
-    """Where the figure stands first and last, in pixels from the left."""
+    """The figure's first and last position, in pixels from the left."""
     turns: float
     """Cycles of the action over the clip."""
     camera: float
@@ -22,7 +22,7 @@ class Motion:
 
     @classmethod
     def random(cls, rng: random.Random, facing: int = 1) -> "Motion":
-        """A crossing in the direction the figure faces."""
+        """A random motion across the picture, in the direction that the figure faces."""
         ends = rng.uniform(36, 46), rng.uniform(80, 92)
         start, end = ends if facing > 0 else (128 - ends[0], 128 - ends[1])
         scale = rng.uniform(0.9, 0.98)

@@ -1,4 +1,4 @@
-"""From a scene to its picture and its truth."""
+"""Drawing of a scene: its picture and its ground truth."""
 
 from dataclasses import dataclass
 
@@ -16,10 +16,10 @@ from tav.storybook.world.styles import OUTLINES, paint
 
 @dataclass(frozen=True)
 class Truth:
-    """What is where in a picture of 128 x 128."""
+    """The ground truth of a picture of 128 x 128 pixels."""
 
     layers: np.ndarray
-    """The index in LAYERS of what is seen at each pixel, far to near, (128, 128)."""
+    """The index in LAYERS of the layer seen at each pixel, (128, 128)."""
     outline: np.ndarray
     """True where two shapes meet, (128, 128)."""
     joints: dict[str, Point]
@@ -37,7 +37,7 @@ class Truth:
 
 @dataclass(frozen=True)
 class Drawing:
-    """A picture (RGB, 128 x 128) and, where asked for, its truth."""
+    """A picture (RGB, 128 x 128) and, where asked for, its ground truth."""
 
     picture: Image.Image
     truth: Truth | None
@@ -77,7 +77,7 @@ def _draw_shadow(pen: Pen, scene: Scene) -> None:
 
 
 def _changed(before: Image.Image, after: Image.Image) -> Image.Image:
-    """Where figure, gear and shadow were drawn: white on black, at the finished size."""
+    """A mask of figure, gear and shadow: white on black, at the finished size."""
     differs = (np.asarray(before.reduce(FINE)) != np.asarray(after.reduce(FINE))).any(-1)
     return Image.fromarray(differs.astype(np.uint8) * 255)
 

@@ -24,7 +24,7 @@ INK: Colour = (26, 24, 32)
 
 @dataclass(frozen=True)
 class Look:
-    """A subject's own colours. `top` and `legs`: what it wears where the caption names no colour (or its fur)."""
+    """The colours of a subject. `top` and `legs` are its fur, or its clothes where the caption names no colour."""
 
     skin: Colour
     top: Colour
@@ -53,7 +53,7 @@ _LEG = 11.0
 
 
 def draw_figure(pen: Pen, subject: str, colour: str | None, bones: Skeleton) -> None:
-    """The figure on its skeleton; the pen is already in the figure's coordinates."""
+    """Draw the figure on its skeleton; the pen must be in the figure's coordinates."""
     look = LOOKS[subject]
     top = CLOTHES[colour] if colour else look.top
     legs = shade(CLOTHES[colour], 0.78) if colour else look.legs
@@ -84,7 +84,7 @@ def _arm(pen: Pen, arm: tuple[Point, Point, Point], cloth: Colour, hand: Colour)
 
 
 def _behind(pen: Pen, subject: str, bones: Skeleton) -> None:
-    """Tails and capes."""
+    """Draw what is behind the body: tails, a cape, a backpack."""
     hip, chest = bones.hip, bones.chest
     if subject == "cat":
         pen.limb([hip, (hip[0] - 15, hip[1] - 2), (hip[0] - 23, hip[1] - 16)], 6, LOOKS["cat"].legs)
@@ -101,7 +101,7 @@ def _behind(pen: Pen, subject: str, bones: Skeleton) -> None:
 
 
 def _front(pen: Pen, subject: str, look: Look, bones: Skeleton) -> None:
-    """What is on the chest of a figure in its own colours."""
+    """Draw what is on the chest of a figure in its own colours."""
     middle = (bones.hip[0] + bones.chest[0]) / 2 + 3, (bones.hip[1] + bones.chest[1]) / 2
     if look.belly:
         pen.disc(middle, 8, look.belly, 10, outline=0)

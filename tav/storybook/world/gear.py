@@ -1,4 +1,4 @@
-"""What an action needs: skis, boards, a bike, and the trace it leaves."""
+"""The gear of actions: skis, boards, a bike, and traces such as water and dust."""
 
 from tav.storybook.world.pen import Colour, Pen, Point, shade
 from tav.storybook.world.poses import PEDALS, WHEEL, WHEELS, Skeleton
@@ -13,7 +13,7 @@ _FOAM: Colour = (250, 252, 255)
 
 
 def draw_behind(pen: Pen, action: str, bones: Skeleton) -> None:
-    """The gear that the figure hides."""
+    """Draw the gear behind the figure."""
     if action == "skiing":
         _ski(pen, bones.far_leg[2], shade(_SKI, 0.75))
         _pole(pen, bones.far_arm[2])
@@ -36,7 +36,7 @@ def draw_behind(pen: Pen, action: str, bones: Skeleton) -> None:
 
 
 def draw_before(pen: Pen, action: str, bones: Skeleton) -> None:
-    """The gear in front of the figure."""
+    """Draw the gear in front of the figure."""
     if action == "skiing":
         _ski(pen, bones.near_leg[2], _SKI)
         _pole(pen, bones.near_arm[2])

@@ -1,4 +1,4 @@
-"""Drawing at three times the size, with every shape remembered by number: the truth of a picture."""
+"""Drawing at three times the size. Every shape has a number, from which a picture's ground truth is read."""
 
 import math
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ Colour = tuple[int, int, int]
 Point = tuple[float, float]
 
 LAYERS = ("sky", "far", "near", "ground", "shadow", "gear", "figure")
-"""From the farthest to the nearest."""
+"""The layers of a picture, from the farthest to the nearest."""
 
 
 def shade(colour: Colour, factor: float) -> Colour:
@@ -30,7 +30,7 @@ class Pen:
     """Draws shapes given in pixels of the finished picture; `layer` and `tint` hold for all shapes that follow."""
 
     def __init__(self, outline: float = 0.0, truth: bool = False) -> None:
-        """`outline`: width of a dark line round every shape that does not say otherwise; `truth`: remember shapes."""
+        """`outline`: default width of the dark line around shapes; `truth`: whether to record the shapes."""
         self.canvas = Image.new("RGB", (SIZE * FINE, SIZE * FINE))
         self._draw = ImageDraw.Draw(self.canvas)
         self._numbers = Image.new("I", self.canvas.size) if truth else None
@@ -70,7 +70,7 @@ class Pen:
         return (self.outline if outline is None else outline) * FINE
 
     def polygon(self, points: Sequence[Point], colour: Colour, outline: float | None = None) -> None:
-        """A filled polygon."""
+        """Draw a filled polygon."""
         fine = self._fine(points)
         edge = self._edge(outline)
         if edge:
@@ -79,7 +79,7 @@ class Pen:
             draw.polygon(fine, fill=ink)
 
     def limb(self, points: Sequence[Point], width: float, colour: Colour, outline: float | None = None) -> None:
-        """A line of the given width with round joints and ends."""
+        """Draw a line of the given width with round joints and ends."""
         fine, thick = self._fine(points), self._length(width)
         edge = self._edge(outline)
         if edge:
@@ -88,7 +88,7 @@ class Pen:
             _stroke(draw, fine, thick, ink)
 
     def taper(self, a: Point, b: Point, widths: tuple[float, float], colour: Colour) -> None:
-        """A limb that is `widths[0]` wide at a and `widths[1]` at b."""
+        """Draw a limb that is `widths[0]` wide at a and `widths[1]` at b."""
         (ax, ay), (bx, by) = self._fine([a, b])
         edge = self._edge(None)
         angle = math.atan2(by - ay, bx - ax) + math.pi / 2
@@ -106,7 +106,7 @@ class Pen:
     def disc(
         self, centre: Point, rx: float, colour: Colour, ry: float | None = None, outline: float | None = None
     ) -> None:
-        """A filled ellipse of radii rx and ry (a circle where ry is not given)."""
+        """Draw a filled ellipse of radii rx and ry (a circle where ry is not given)."""
         (point,) = self._fine([centre])
         fx, fy = self._length(rx), self._length(rx if ry is None else ry)
         edge = self._edge(outline)
@@ -116,13 +116,13 @@ class Pen:
             _disc(draw, point, fx, fy, ink)
 
     def ring(self, centre: Point, radius: float, width: float, colour: Colour) -> None:
-        """A circle's line."""
+        """Draw a circle's line."""
         (x, y), r, w = self._fine([centre])[0], self._length(radius), self._length(width)
         for draw, ink in self._surfaces(colour):
             draw.ellipse((x - r, y - r, x + r, y + r), outline=ink, width=round(w))
 
     def gradient(self, top: Colour, bottom: Colour, y0: float, y1: float) -> None:
-        """The rows from y0 to y1, from one colour to the other."""
+        """Fill the rows from y0 to y1 with a gradient from one colour to the other."""
         rows = np.linspace(0, 1, max(1, round((y1 - y0) * FINE)))[:, None]
         colours = np.asarray(self._ink(top)) * (1 - rows) + np.asarray(self._ink(bottom)) * rows
         strip = Image.fromarray(colours.round().astype(np.uint8)[:, None, :])
@@ -134,7 +134,7 @@ class Pen:
     def truth(self) -> tuple[np.ndarray, np.ndarray]:
         """The number of the shape seen at each pixel and the index in LAYERS of its layer, each (128, 128)."""
         if self._numbers is None:
-            raise ValueError("this pen was not asked to remember its shapes")
+            raise ValueError("this pen does not record its shapes: make it with truth=True")
         middle = np.asarray(self._numbers)[FINE // 2 :: FINE, FINE // 2 :: FINE].astype(np.int32)
         return middle, np.asarray(self._layers, dtype=np.uint8)[middle]
 

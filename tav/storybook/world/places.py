@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from tav.storybook.world.pen import SIZE, Colour, Pen, shade
 
 GROUND = 112.0
-"""Where figures stand."""
+"""The row that figures stand on."""
 
 Tint = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
 class Light:
-    """A time of day: the sky's colours, what it does to scenery and to figures, and the body in the sky."""
+    """The light of a time of day: colours of the sky, from top to bottom, and tints of scenery and figures."""
 
     sky: tuple[Colour, Colour]
     space: tuple[Colour, Colour]
@@ -36,7 +36,7 @@ LIGHTS: dict[str, Light] = {
 
 
 def draw_place(pen: Pen, place: str, time: str, camera: float, layout: int) -> None:
-    """Sky, scenery and ground."""
+    """Draw sky, scenery and ground."""
     light = LIGHTS[time]
     airless = place == "on the moon"
     top, bottom = light.space if airless else light.sky
@@ -52,7 +52,7 @@ def draw_place(pen: Pen, place: str, time: str, camera: float, layout: int) -> N
 
 
 def _spread(rng: random.Random, shift: float, gap: float, margin: float) -> Iterator[float]:
-    """Places of things that repeat, jittered, seen from a camera that has moved by `shift`: a ring of 8 gaps."""
+    """x positions of things that repeat, with jitter, for a camera that has moved by `shift`; the period is 8 gaps."""
     spots = [(i + rng.uniform(-0.22, 0.22)) * gap for i in range(8)]
     ring = 8 * gap
     for spot in spots:
@@ -95,7 +95,7 @@ def _ground(pen: Pen, horizon: float, far: Colour, near: Colour) -> None:
 
 
 def _ridge(pen: Pen, rng: random.Random, shift: float, gap: float, base: float, heights: tuple[float, float]) -> None:
-    """Mountains with snow on top."""
+    """Draw mountains with snow on top."""
     pen.layer = "far"
     for x in _spread(rng, shift, gap, 50):
         h = rng.uniform(*heights)

@@ -1,6 +1,6 @@
-"""Skeletons: where the joints of a figure are, for every action and moment of its cycle.
+"""Skeletons: the joints of a figure, for every action and moment of its cycle.
 
-Coordinates are a figure's own: pixels at scale 1, x to where it faces, y down, (0, 0) on the ground below it.
+Coordinates are the figure's own: pixels at scale 1, x forwards, y down, (0, 0) on the ground below it.
 """
 
 import math
@@ -40,13 +40,13 @@ class Skeleton:
 
 
 def polar(origin: Point, degrees: float, length: float) -> Point:
-    """From the origin, at an angle from straight down, forwards positive (90 is straight forwards, 180 up)."""
+    """The point at `length` from the origin, at an angle from straight down: 90 is straight forwards, 180 up."""
     angle = math.radians(degrees)
     return origin[0] + length * math.sin(angle), origin[1] + length * math.cos(angle)
 
 
 def reach(origin: Point, end: Point, first: float, second: float, bend: int) -> tuple[Point, Point, Point]:
-    """A limb of two bones from origin to end, its middle joint to the front (bend 1) or to the back (-1)."""
+    """(origin, middle, end) of a limb of two bones; the middle joint is bent forwards (bend 1) or backwards (-1)."""
     dx, dy = end[0] - origin[0], end[1] - origin[1]
     far = math.hypot(dx, dy)
     distance = min(max(far, abs(first - second) + 0.1), first + second - 0.1)

@@ -1,4 +1,4 @@
-"""What a picture shows, in the words of its caption."""
+"""Scenes: what a picture shows, in the words of its caption."""
 
 import random
 from dataclasses import dataclass, replace
@@ -10,11 +10,11 @@ TIMES = ("by day", "at sunset", "at night")
 COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "black")
 STYLES = ("cartoon", "van gogh", "pixel art", "watercolor", "pop art")
 
-# Drawable, and in no training picture: what a base makes of a clip of something it has never seen.
+# These can be drawn but are in no training picture, to test a base on clips of unknown things.
 UNSEEN_SUBJECTS = ("bear", "penguin")
 UNSEEN_ACTIONS = ("jumping",)
 
-# Both words of a pair are well known, the pair itself is in no training picture.
+# Both words of a pair are in training pictures, the pair itself is in none.
 HELD_OUT_ACTIONS = frozenset(
     {
         ("man", "flying"),
@@ -45,7 +45,7 @@ HELD_OUT_PLACES = frozenset(
 
 @dataclass(frozen=True)
 class Scene:
-    """One picture. Lengths are pixels of a picture of 128 x 128."""
+    """The content of one picture. Lengths are pixels of a picture of 128 x 128."""
 
     subject: str
     action: str
@@ -56,17 +56,17 @@ class Scene:
     """The colour of the clothes; None: the subject's own, which the caption does not name."""
     style: str | None = None
     phase: float = 0.0
-    """Where in its cycle the action is, in turns."""
+    """The action's position in its cycle, in turns."""
     x: float = 64.0
-    """Where the figure stands, from the left."""
+    """The figure's position, from the left."""
     scale: float = 1.0
     """1 is a figure of about 88 pixels."""
     facing: int = 1
     """1: to the right, -1: to the left."""
     camera: float = 0.0
-    """How far the camera has moved to the right; what is far moves less."""
+    """How far the camera has moved to the right; far layers move less."""
     layout: int = 0
-    """Seed of everything the caption does not tell: where trees, clouds and houses stand."""
+    """Seed of everything that the caption does not name, such as the places of trees, clouds and houses."""
     says_day: bool = False
     """Whether the caption says `by day`, which it may leave out."""
 
@@ -91,23 +91,23 @@ class Scene:
 
 
 def is_held_out(scene: Scene) -> bool:
-    """Whether the scene is one of the combinations that no training picture shows."""
+    """Whether the scene is a combination that no training picture shows."""
     return (scene.subject, scene.action) in HELD_OUT_ACTIONS or (scene.subject, scene.shown_place) in HELD_OUT_PLACES
 
 
 def random_scene(rng: random.Random, held_out: bool = False) -> Scene:
-    """A scene as training sees them, or (`held_out`) one of the combinations that training never sees."""
+    """A random scene of the training set, or (`held_out`) of a combination that no training picture shows."""
     while is_held_out(scene := _any_scene(rng)) != held_out:
         pass
     return scene
 
 
 def _any_scene(rng: random.Random) -> Scene:
-    scene = _drawn_at_random(rng)
+    scene = _random_attributes(rng)
     return replace(scene, says_day=scene.layout % 4 == 0)
 
 
-def _drawn_at_random(rng: random.Random) -> Scene:
+def _random_attributes(rng: random.Random) -> Scene:
     return Scene(
         subject=rng.choice(SUBJECTS),
         action=rng.choice(ACTIONS),
@@ -125,9 +125,9 @@ def _drawn_at_random(rng: random.Random) -> Scene:
 
 
 def parse(caption: str) -> dict[str, str | None]:
-    """What a caption of the grammar says: subject, action, place, time, colour, style; None where it says nothing.
+    """Subject, action, place, time, colour and style that a caption names; None for what it does not name.
 
-    Words outside the grammar are passed over, so that any prompt can be asked what it should show.
+    Words outside the grammar are ignored, so that any prompt can be parsed.
     """
     body, _, tail = caption.lower().partition(",")
     words = body.split()
@@ -142,6 +142,6 @@ def parse(caption: str) -> dict[str, str | None]:
 
 
 def changed(scene: Scene, caption: str) -> Scene:
-    """The scene with what the caption names in place of its own."""
+    """The scene with the attributes that the caption names."""
     named = {key: value for key, value in parse(caption).items() if value is not None}
     return replace(scene, **named)  # type: ignore[arg-type]

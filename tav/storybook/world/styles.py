@@ -1,6 +1,6 @@
 """The painting styles, as functions of the drawn picture.
 
-All texture stands still on the paper (its seed is fixed), so that a clip flickers no more than its motion asks.
+Textures have a fixed seed and do not move, so that a clip flickers no more than its motion requires.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from PIL import Image, ImageChops, ImageDraw, ImageEnhance, ImageFilter
 from tav.storybook.world.pen import FINE, SIZE
 
 OUTLINES = {"cartoon": 1.5, "pop art": 1.5}
-"""The pen's outline, in pixels, where a style wants one."""
+"""Width of the pen's outline in pixels, for styles that have one."""
 
 
 def paint(fine: Image.Image, style: str | None, figure: Image.Image) -> Image.Image:
@@ -32,7 +32,7 @@ def _cartoon(fine: Image.Image, _figure: Image.Image) -> Image.Image:
 
 
 def _pixel_art(fine: Image.Image, _figure: Image.Image) -> Image.Image:
-    # Blocks of 4: two to a latent of an f8 coder.
+    # Blocks of 4 pixels: two along each side of a latent of an f8 VAE.
     small = ImageEnhance.Color(fine.resize((SIZE // 4, SIZE // 4), Image.Resampling.BOX)).enhance(1.35)
     small = small.filter(ImageFilter.UnsharpMask(1, 70, 0))
     levels = (np.asarray(small).astype(np.float32) / 255 * 7).round() * (255 / 7)
@@ -101,7 +101,7 @@ def _brush(source: Image.Image, strokes: np.ndarray, length: float, width: float
     angles = _swirl()
     x, y = (strokes[:, :2] * SIZE).T
     rows, columns = y.astype(int), x.astype(int)
-    # Red and green grow brighter with blue held back, as he has it: yellow lights in blue shadows.
+    # Blue varies less in brightness than red and green: lights are yellow and shadows blue.
     gain = 1 + contrast * strokes[:, 2:3] * np.array([1.0, 1.0, 0.75])
     inks = (pixels[rows, columns] * gain).clip(0, 255).astype(int)
     dx, dy = np.cos(angles[rows, columns]) * length / 2, np.sin(angles[rows, columns]) * length / 2
@@ -113,7 +113,7 @@ def _brush(source: Image.Image, strokes: np.ndarray, length: float, width: float
 
 @cache
 def _swirl() -> np.ndarray:
-    """Directions of strokes: nearly level, turned by two large eddies in the sky, (128, 128) in radians."""
+    """The directions of strokes, (128, 128) in radians: nearly level, turned by two large eddies in the sky."""
     rows, columns = np.mgrid[0:SIZE, 0:SIZE].astype(np.float32)
     dx, dy = np.full((SIZE, SIZE), 1.0), 0.35 * np.sin(columns / 15)
     for x, y, reach in ((34, 30, 26), (98, 26, 24)):
@@ -125,7 +125,7 @@ def _swirl() -> np.ndarray:
 
 @cache
 def _dots() -> Image.Image:
-    """A screen of dots, one to 8 x 8 pixels."""
+    """A screen of dots, one for each 8 x 8 pixels."""
     screen = Image.new("L", (SIZE * FINE, SIZE * FINE), 0)
     draw = ImageDraw.Draw(screen)
     step = 8 * FINE
