@@ -15,9 +15,9 @@ _TEMPORARY_NAME = re.compile(re.escape(TEMPORARY) + r"([0-9]+)-[0-9a-f]{8}(\.|$)
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a place of the same name in a temporary folder beside `path`; on success it replaces `path`.
+    """Yield a path of the same name in a temporary folder beside `path`; on success that file replaces `path`.
 
-    The folder goes in any case, and with it what a library leaves that itself writes by way of a temporary file.
+    The folder is removed in any case, with all that a library left in it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     building = temporary_sibling(path)
@@ -31,7 +31,7 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     except OSError as error:
-        # Nobody knows the temporary name, and what fails in the middle of writing (a full disk) has no name at all.
+        # The error names `path`: users do not know the temporary name, and an error in writing (a full disk) has none.
         if error.filename is None or str(error.filename).startswith(str(building)):
             error.filename, error.filename2 = str(path), None
         raise
@@ -41,7 +41,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def building(folder: Path) -> Iterator[Path]:
-    """Yield a new temporary sibling of `folder`, which must not exist or be empty; on success it becomes `folder`."""
+    """Yield a new temporary folder beside `folder`; on success it becomes `folder`, which must be absent or empty."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_sibling(folder)
     try:
@@ -62,7 +62,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def read_text(path: Path) -> str:
-    """A file's text. Raises OSError, also for what is no file: a pipe would be waited for; ValueError if not UTF-8."""
+    """The text of a file. Raises OSError, also for a pipe, which would block, and ValueError if it is not UTF-8."""
     if path.exists() and not path.is_file():
         raise OSError(errno.EINVAL, "not a regular file", str(path))
     return path.read_text(encoding="utf-8")
@@ -75,19 +75,19 @@ def _umask() -> int:
 
 
 def temporary_sibling(path: Path) -> Path:
-    """A name beside `path` that says which process it belongs to."""
+    """A new path beside `path`; its name holds this process's number."""
     return path.with_name(f"{TEMPORARY}{os.getpid()}-{uuid.uuid4().hex[:8]}")
 
 
 def is_leftover(path: Path) -> bool:
-    """Is this a temporary file or folder of a process that is no more?"""
+    """Whether `path` is a temporary file or folder of a process that has ended."""
     owner = _TEMPORARY_NAME.match(path.name)
-    # A process that has our own number is one before us: we do not look while we write.
+    # Our own number is that of an earlier process: this one does not look while it writes.
     return owner is not None and (int(owner[1]) == os.getpid() or not is_running(int(owner[1])))
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what killed processes left half-written in `folder` (not in its subfolders); what cannot go stays."""
+    """Remove temporary files of ended processes from `folder`, not from its subfolders; errors are ignored."""
     for path in folder.glob(f"{TEMPORARY}*"):
         if is_leftover(path):
             with suppress(OSError):
@@ -95,7 +95,7 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def is_running(process: int) -> bool:
-    """Is there a process with this number on this host?"""
+    """Whether a process with this number runs on this host."""
     try:
         os.kill(process, 0)
     except (ProcessLookupError, OverflowError):

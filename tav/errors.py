@@ -1,4 +1,4 @@
-"""The errors a user can cause or mend. Each is one line that says what is wrong and one that says what to do."""
+"""Errors that a user can cause or correct. Each has one line that says what is wrong and one that says what to do."""
 
 
 class TavError(Exception):

@@ -1,4 +1,4 @@
-"""What the verbs yield while they run: small frozen facts. The caller owns progress bars, cancelling and saving."""
+"""Events that the engine's loops yield. The caller shows progress, cancels and saves."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ class TuneStep:
 
 @dataclass(frozen=True)
 class NotLearning:
-    """After the first steps these tuned parameters had no gradient yet, or were not moved by the optimiser."""
+    """Names of the tuned parameters that had no gradient, or did not move, in the first steps."""
 
     step: int
     without_gradient: tuple[str, ...]
@@ -28,7 +28,7 @@ class NotLearning:
 
 @dataclass(frozen=True)
 class Recomputing:
-    """Memory ran out in `step`: it was done again, and all later ones are done, with this much recomputed."""
+    """Memory ran out in `step`: that step was repeated, and later ones run, with the recomputation of `rung`."""
 
     step: int
     rung: str
@@ -36,7 +36,7 @@ class Recomputing:
 
 @dataclass(frozen=True)
 class LessAtOnce:
-    """Memory ran out: attention goes on in pieces of this many rows (batch entries times heads)."""
+    """Memory ran out: attention is now computed in pieces of at most `rows` rows (batch entries times heads)."""
 
     rows: int
 
@@ -54,7 +54,7 @@ class InvertStep:
 class SampleStep:
     """The latents (1 c f h w) after `step` of `total` denoising steps of prompt number `index` (from 0).
 
-    `preview` is the clean video the network expects at this point, as latents, when previews were asked for.
+    `preview` is the clean latents that the step's prediction expects, where previews were asked for.
     """
 
     index: int
@@ -66,7 +66,7 @@ class SampleStep:
 
 @dataclass(frozen=True)
 class VaeStep:
-    """`frames` of `total` frames have gone through the VAE."""
+    """The VAE has encoded or decoded `frames` of `total` frames."""
 
     frames: int
     total: int

@@ -1,7 +1,7 @@
-"""What a run needs, before any weight loads: memory and operations counted on meta tensors, time from a calibration.
+"""Memory, operations and speed of a run, known before weights load.
 
-Nothing here depends on weights: networks are built from a base's configs, without memory to count, and with made-up
-weights to see how fast this device is.
+Memory and operations are counted on meta tensors, the speed is measured in a calibration. Networks are built from a
+base's configs: on the meta device to count, with constant weights to calibrate.
 """
 
 import statistics
@@ -27,17 +27,17 @@ from tav.settings import TuneSettings
 
 Work = Literal["learn", "infer", "encode", "decode"]
 VAE_CHUNK = 4  # frames that go through the VAE at once
-# A calibration runs this many operations at most, so that it takes seconds: on a GPU, and elsewhere.
+# The most operations of a calibration step, so that it takes seconds: by device type, and for other devices.
 _MOST_FLOPS = {"cuda": 2e13}
 _MOST_FLOPS_ELSEWHERE = 1e11
 _FRAMES = 4
-# What allocators hold back and kernels borrow grows with the work; of far larger work than was measured less is known.
+# The overhead of allocators and kernels grows with the work; above this factor the growth is not known.
 _MOST_SCALE = 4.0
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What decides the cost of a run on a base: frames, picture size (width, height), precision, what learns."""
+    """The quantities that decide the cost of a run: frames, picture size (width, height), precision, tuned blocks."""
 
     frames: int
     size: tuple[int, int]
@@ -48,10 +48,10 @@ class Shape:
 
 @dataclass(frozen=True)
 class Speed:
-    """Of one kind of work on one device: operations a second, and bytes it took beyond what is counted.
+    """Measured speed of one kind of work on one device.
 
-    `setup` is how many seconds the network took to build; `scale` how many times the real work is larger than what was
-    measured, at most `_MOST_SCALE`.
+    `flops`: operations a second. `overhead`: bytes used beyond the counted ones. `scale`: the real work divided by the
+    measured work, at most `_MOST_SCALE`. `setup`: seconds to build the network.
     """
 
     flops: float
@@ -61,7 +61,7 @@ class Speed:
 
 
 def weights(parts: BaseParts, shape: Shape) -> dict[str, int]:
-    """Bytes of each network once loaded: `unet` inflated, `vae`, `text`."""
+    """Bytes of each loaded network: `unet` (inflated), `vae` and `text`."""
     video = _video(parts, shape, "meta")
     bases = sum(_bytes(tuned.base) for tuned in video.tuned.values() if tuned.base is not None)
     unet = sum(map(_bytes, video.unet.state_dict().values())) + bases
@@ -71,18 +71,18 @@ def weights(parts: BaseParts, shape: Shape) -> dict[str, int]:
 
 
 def tuned_values(parts: BaseParts, shape: Shape) -> int:
-    """How many numbers tuning learns."""
+    """Number of values that tuning learns."""
     video = _video(parts, shape, "meta")
     return sum(parameter.numel() for parameter in Tuning(video, _settings(shape)).parameters.values())
 
 
 def cost(parts: BaseParts, shape: Shape, work: Work, rung: Rung = "none", kernels: Kernels | None = None) -> Cost:
-    """One tuning step (with its optimiser), one forward pass, or one chunk of frames through the VAE."""
+    """Cost of a tuning step (with its optimiser), a forward pass, or one chunk of frames in the VAE."""
     return count(_prepared(parts, shape, work, rung, "meta", kernels))
 
 
 def calibrate(parts: BaseParts, shape: Shape, work: Work, device: torch.device, kernels: Kernels | None) -> Speed:
-    """Do `work` on `device` with made-up weights, on few frames and, where those take long, smaller pictures."""
+    """The speed of `work` on `device`, measured with constant weights on few frames and, if needed, small pictures."""
     few = _small(parts, shape, work, _MOST_FLOPS.get(device.type, _MOST_FLOPS_ELSEWHERE))
     began = time.perf_counter()
     step = _prepared(parts, few, work, "none", device, kernels)
@@ -96,14 +96,14 @@ def calibrate(parts: BaseParts, shape: Shape, work: Work, device: torch.device, 
         settle(device)
         seconds.append(time.perf_counter() - began)
     del step
-    counted = cost(parts, few, work, kernels=kernels)  # only now: the kernels are measured
+    counted = cost(parts, few, work, kernels=kernels)  # after the steps, which choose the kernels
     free_cached(device)
     scale = min(_MOST_SCALE, cost(parts, shape, work, kernels=kernels).flops / counted.flops)
     return Speed(counted.flops / statistics.median(seconds), max(0, peak.bytes - counted.peak), scale, setup)
 
 
 def _small(parts: BaseParts, shape: Shape, work: Work, most: float) -> Shape:
-    """`shape`, its frames halved, down to a few, and then its sides, until `work` takes at most `most` operations."""
+    """`shape` reduced until `work` takes at most `most` operations: frames are halved first, then the sides."""
     least, frames, size = parts.size_multiple, shape.frames, shape.size
     while True:
         small = replace(shape, frames=frames, size=size)
@@ -125,7 +125,7 @@ def _halved(side: int, least: int) -> int:
 def _prepared(
     parts: BaseParts, shape: Shape, work: Work, rung: Rung, device: Any, kernels: Kernels | None
 ) -> Callable[[], object]:
-    """The work as a function without arguments, on meta tensors or with made-up weights on a device."""
+    """A function without arguments that does the work once, on meta tensors or with constant weights on a device."""
     if work in ("encode", "decode"):
         return _coding(parts, shape, work, device)
     video = _video(parts, shape, device)
@@ -178,8 +178,8 @@ def _video(parts: BaseParts, shape: Shape, device: Any) -> VideoUNet:
 
 
 def _built(network: Any, dtype: torch.dtype, device: Any) -> Any:
-    """A network of the blueprint with made-up weights."""
-    network = nn.Module.to(network, dtype)  # diffusers' own warns of what a base's networks do not have
+    """The network in `dtype` on `device`, with constant weights unless it is the meta device."""
+    network = nn.Module.to(network, dtype)  # diffusers' own `to` warns about modules that no base has
     if str(device) != "meta":
         network = network.to_empty(device=device)
         with torch.no_grad():

@@ -1,17 +1,17 @@
-"""The one number of how tav writes things down. What a later tav wrote is refused and left as it is, never misread."""
+"""The number of tav's file formats. Files of a later format are refused and left as they are."""
 
 from tav.errors import TavError
 
-# Raised when files change their meaning. Workspaces, inputs of stages, tensors and recipes carry it; old ones lack it.
+# Goes up when files change their meaning. Workspaces, inputs of stages, tensors and recipes hold it; old ones do not.
 FORMAT = 1
 
 
 class NewerFormatError(TavError):
-    """Something that a later tav made."""
+    """A file that a later version of tav wrote."""
 
 
 def refuse_newer(written: object, what: str) -> None:
-    """Raise NewerFormatError when `what` carries the number of a later format, `written`."""
+    """Raise NewerFormatError if `written`, the format number found in `what`, is later than FORMAT."""
     if isinstance(written, int) and written > FORMAT:
         raise NewerFormatError(
             f"{what} was made by a newer tav (format {written}; this one knows up to {FORMAT})",

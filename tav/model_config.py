@@ -1,6 +1,6 @@
-"""The fields of a base's config files that this code reads: their types, bounds and what silence means. No torch.
+"""The fields of a base's config files that tav reads: types, bounds and defaults. No torch.
 
-A config says far more, which only the libraries that build the networks understand: extra fields are ignored.
+Other fields are ignored: they are for the libraries that build the networks.
 """
 
 import json
@@ -23,18 +23,18 @@ Beta = Annotated[float, Field(gt=0, lt=1, description="a number between 0 and 1"
 Flag = Annotated[bool | None, Field(description="true or false")]
 Anything = Annotated[Any, Field(description="anything")]
 
-# Silence is kept: the class that reads the field has the value.
-_ITS_OWN: Any = None
+# No default here: the class that reads the field has one.
+_NO_DEFAULT: Any = None
 
 
 class Config(BaseModel):
-    """Frozen, strict about types, blind to what is not read."""
+    """Base of all configs: frozen, strict about types; unknown fields are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True, allow_inf_nan=False)
 
 
 class UNetConfig(Config):
-    """`unet/config.json`; where it is silent, it means what diffusers' UNet2DConditionModel takes it to mean."""
+    """`unet/config.json`; the defaults are those of diffusers' UNet2DConditionModel."""
 
     class_name: Name = Field(default="UNet2DConditionModel", alias="_class_name")
     sample_size: Annotated[Count | Pair | None, Field(description="a whole number from 1 to 65536, or a pair")] = None
@@ -60,19 +60,19 @@ class UNetConfig(Config):
 
 
 class VaeConfig(Config):
-    """`vae/config.json`; where it is silent, it means what diffusers' AutoencoderKL takes it to mean."""
+    """`vae/config.json`; the defaults are those of diffusers' AutoencoderKL."""
 
     class_name: Name = Field(default="AutoencoderKL", alias="_class_name")
     block_out_channels: Channels = [64]
     latent_channels: Count = 4
-    scaling_factor: Annotated[float, Field(gt=0, description="a number above 0")] = _ITS_OWN
+    scaling_factor: Annotated[float, Field(gt=0, description="a number above 0")] = _NO_DEFAULT
     shift_factor: Anything = None
     latents_mean: Anything = None
     latents_std: Anything = None
 
 
 class TextConfig(Config):
-    """`text_encoder/config.json`; where it is silent, it means what transformers' CLIPTextModel takes it to mean."""
+    """`text_encoder/config.json`; the defaults are those of transformers' CLIPTextModel."""
 
     architectures: Annotated[list[Name] | None, Field(description="a list of names")] = None
     hidden_size: Count = 512
@@ -87,9 +87,9 @@ class TokenizerConfig(Config):
 
 
 class SchedulerConfig(Config):
-    """`scheduler/scheduler_config.json` of any class, as far as DDIM follows it.
+    """`scheduler/scheduler_config.json` of any class: the fields that DDIM uses.
 
-    Where it is silent, it means what Stable Diffusion was trained with, not a library's defaults.
+    The defaults are the values Stable Diffusion was trained with, not those of a library.
     """
 
     num_train_timesteps: Count = 1000
@@ -133,12 +133,12 @@ C = TypeVar("C", bound=Config)
 
 
 def read_config(kind: type[C], values: Any, where: str) -> C:
-    """Read `values` (a JSON object, or a `kind` already). Raises BaseModelError naming `where` and the field."""
+    """`values` (a JSON object, or a `kind`) as a `kind`. Raises BaseModelError that names `where` and the field."""
     try:
         return kind.model_validate(values)
     except ValidationError as error:
         said = _sentence(kind, error.errors(include_url=False)[0], values)
-        raise BaseModelError(f"{where}: {said}", "mend it if that is a mistake, or choose another base") from None
+        raise BaseModelError(f"{where}: {said}", "correct it if that is a mistake, or choose another base") from None
 
 
 def _sentence(kind: type[Config], problem: Any, values: Any) -> str:
@@ -152,7 +152,7 @@ def _sentence(kind: type[Config], problem: Any, values: Any) -> str:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in `path`. Raises BaseModelError naming the file when it is not one."""
+    """The JSON object in `path`. Raises BaseModelError that names the file if it holds none."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:

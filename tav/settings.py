@@ -1,4 +1,4 @@
-"""What a person can set, with its types, bounds and defaults. One home for every number of the method's recipe."""
+"""The settings that a user can change: types, bounds and defaults."""
 
 import difflib
 from typing import Annotated, Any, Literal, TypeVar
@@ -11,12 +11,12 @@ FrameAttention = Literal["sparse-causal", "first", "per-frame", "full", "causal"
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Device = Literal["auto", "cuda", "mps", "cpu"]
 Rung = Literal["auto", "none", "feed-forward", "blocks", "all"]
-# It was a switch once.
+# Older files hold true or false.
 Recompute = Annotated[
     Rung, BeforeValidator(lambda value: ("all" if value else "none") if isinstance(value, bool) else value)
 ]
 Side = Annotated[int, Field(ge=8, le=8192)]
-# TOML and JSON know lists, not tuples.
+# TOML and JSON have lists, not tuples.
 Size = Annotated[tuple[Side, Side], BeforeValidator(lambda value: _pair(value))]
 
 
@@ -27,13 +27,13 @@ def _pair(value: Any) -> Any:
 
 
 class Settings(BaseModel):
-    """Frozen, and strict about names and types: a misspelt setting is an error, never ignored."""
+    """Base of all settings: frozen, strict about names and types; a misspelt setting is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class ClipSettings(Settings):
-    """Which frames of the clip are taken, and how they are fitted to the network's size."""
+    """The choice of the clip's frames, and how they are fitted to the network's size."""
 
     start: float = Field(default=0.0, ge=0, description="seconds into the clip where the first frame is taken")
     frames: int | None = Field(default=None, ge=1, le=4096, description="how many frames (none: up to 24)")
@@ -74,7 +74,7 @@ class TuneSettings(Settings):
 
 
 class InvertSettings(Settings):
-    """DDIM inversion. Sampling uses the same number of steps: the start latent lives on the inversion's last level."""
+    """DDIM inversion. Sampling uses the same number of steps, since it starts on the inversion's last level."""
 
     steps: int = Field(default=50, ge=1, le=500, description="DDIM steps of inversion and sampling")
 
@@ -90,7 +90,7 @@ class SampleSettings(Settings):
 
 
 class BaseRecommendation(Settings):
-    """What a base's own `tav.json` recommends; all optional."""
+    """The settings that a base recommends in its `tav.json`; all are optional."""
 
     size: Size | None = Field(default=None, description="its area is that of new workspaces' pictures, in pixels")
     guidance_scale: float | None = Field(default=None, ge=0, le=100, description="sample.guidance_scale")
@@ -102,7 +102,7 @@ class BaseRecommendation(Settings):
 S = TypeVar("S", bound=Settings)
 
 
-# pydantic's words, said as people would.
+# Plain messages for pydantic's error types.
 _PLAIN = {
     "missing": "must be given",
     "int_type": "must be a whole number",
@@ -117,7 +117,7 @@ _PLAIN = {
 
 
 def parse(kind: type[S], values: dict[str, Any], where: str) -> S:
-    """Check `values` against `kind`. Raises SettingsError naming the place, the setting and the nearest known name."""
+    """`values` as a `kind`. Raises SettingsError that names `where`, the setting and the nearest known name."""
     try:
         return kind.model_validate(values)
     except ValidationError as error:
@@ -126,7 +126,7 @@ def parse(kind: type[S], values: dict[str, Any], where: str) -> S:
 
 
 def _explained(kind: type[Settings], problem: Any, where: str) -> SettingsError:
-    # A number in the path is a place in a list, a lower-case type tag a branch of a union: neither is a name.
+    # Numbers in the path are places in a list, lower-case type tags are branches of a union: neither is a name.
     path = [str(part) for part in problem["loc"] if isinstance(part, str)]
     names = _setting_names(kind, path)
     name = ".".join(names)

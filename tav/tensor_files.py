@@ -1,4 +1,4 @@
-"""Tensors on disk: safetensors files with their kind and origin. Nothing here is ever a pickle."""
+"""Tensors on disk: safetensors files with a kind and a provenance. Pickles are never read or written here."""
 
 import json
 import os
@@ -19,11 +19,7 @@ from tav.formats import refuse_newer
 
 # The metadata entry that all these files have.
 FORMAT = f"tav-{formats.FORMAT}"
-
-
 _OS_ERROR = re.compile(r"\(os error ([0-9]+)\)")
-
-
 _ANY_FORMAT = re.compile(r"tav-([0-9]{1,9})")
 
 
@@ -42,13 +38,13 @@ def save_tensors(path: Path, kind: str, tensors: dict[str, Tensor], provenance: 
 
 
 def read_tensors(path: Path, kind: str, **axes: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read what `save_tensors` wrote; `axes` says what must be in it, and its number of axes.
+    """(tensors, provenance) of a file; `axes` names tensors that it must hold, and their numbers of axes.
 
-    Raises CheckpointError for unreadable files, those of another kind and those that lack a tensor, NewerFormatError
-    for what a later tav wrote.
+    Raises CheckpointError for a file that is unreadable, of another kind or without such a tensor, NewerFormatError for
+    a file of a later tav.
     """
     with _opened(path, kind) as (file, provenance):
-        names = file.keys()  # the file itself is no dict
+        names = file.keys()  # the file is not a dict
         tensors = {name: file.get_tensor(name) for name in names}
     lacking = [name for name, count in axes.items() if name not in tensors or tensors[name].dim() != count]
     if lacking:
@@ -57,7 +53,7 @@ def read_tensors(path: Path, kind: str, **axes: int) -> tuple[dict[str, Tensor],
 
 
 def read_provenance(path: Path, kind: str) -> dict[str, Any]:
-    """The provenance in such a file, without its tensors. Raises CheckpointError as `read_tensors`."""
+    """The provenance of a file, without its tensors. Raises as `read_tensors`."""
     with _opened(path, kind) as (_, provenance):
         return provenance
 
@@ -82,7 +78,7 @@ def _opened(path: Path, kind: str) -> Iterator[tuple[Any, dict[str, Any]]]:
 
 @contextmanager
 def _readable(path: Path) -> Iterator[str]:
-    """A name of the file that safetensors can open, which takes only those that are UTF-8."""
+    """A name of the file that safetensors can open: it takes UTF-8 names only."""
     name = str(path)
     if name.encode(errors="ignore").decode() == name:
         yield name

@@ -1,1 +1,1 @@
-"""What is learned on top of a base, as files that the base can take."""
+"""Files of weights that were learned on top of a base."""

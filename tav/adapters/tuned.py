@@ -1,7 +1,7 @@
 """Tuned parameters on disk: one safetensors file of 149 MB for SD 1.x instead of a 4 GB pipeline.
 
-It holds, in float16, the difference to the base for each query (`<name>.diff`) and the temporal layers themselves.
-What was tuned elsewhere is held as it was given, whole queries included: rounding would make it another network.
+The file holds, in float16, the difference to the base for each query (`<name>.diff`), and the temporal layers. Imported
+weights keep their precision and hold whole queries, since rounding would change the network.
 """
 
 from pathlib import Path
@@ -16,7 +16,7 @@ from tav.tensor_files import read_tensors, save_tensors
 
 
 def save_tuned(path: Path, video: VideoUNet, provenance: dict[str, Any]) -> None:
-    """Write the tuned parameters, and make the network use what was written, so that a reload is bit-equal."""
+    """Write the tuned parameters, and set the network's to the rounded values, so that a reload is bit-equal."""
     tensors = {}
     for name, tuned in video.tuned.items():
         value = tuned.parameter.detach()
@@ -31,7 +31,7 @@ def save_tuned(path: Path, video: VideoUNet, provenance: dict[str, Any]) -> None
 def load_tuned(path: Path, video: VideoUNet) -> dict[str, Any]:
     """Put tuned parameters into the network and return their provenance. Raises CheckpointError if they do not fit.
 
-    Imported files hold queries whole, as exactly as they were given, and `norm_temp` where it is not the identity.
+    Imported files hold whole queries in their own precision, and `norm_temp` where it is not the identity.
     """
     tensors, provenance = read_tensors(path, "tuned")
     if not _fits(video, tensors):
@@ -45,7 +45,7 @@ def load_tuned(path: Path, video: VideoUNet) -> dict[str, Any]:
 
 
 def difference(path: Path, video: VideoUNet) -> dict[str, Tensor]:
-    """What tuning changed, to be put on another base: `video`, which needs no weights.
+    """The tensors of a tuned file, checked to fit another base's network `video`, which needs no weights.
 
     Raises CheckpointError as `load_tuned`, and for imported files, which hold whole queries.
     """
@@ -74,7 +74,7 @@ def _fits(video: VideoUNet, tensors: dict[str, Tensor]) -> bool:
 
 @torch.no_grad()
 def _apply(video: VideoUNet, tensors: dict[str, Tensor]) -> None:
-    """Effective weight = base + tuned difference, or the weight itself where the file has it whole."""
+    """Set each tuned weight to base + difference, or to the file's weight where it is whole."""
     for name, tuned in video.tuned.items():
         if name in tensors:
             tuned.parameter.copy_(tensors[name])

@@ -1,6 +1,6 @@
-"""Where bases are: in the package, in folders, in the local hub cache. What a download would bring. No torch.
+"""Finding bases in the package, in folders and in the local hub cache, and downloading them. No torch.
 
-Nothing here goes to the network except `plan_fetch` and `fetch`, which are called only when a person asked.
+Only `plan_fetch` and `fetch` use the network; they are called only when a user asks for it.
 """
 
 import re
@@ -57,10 +57,10 @@ class FetchPlan:
 
 
 def resolve(name_or_path: str, start: Path = Path()) -> Path:
-    """The folder of a base, absolute: the embedded one by its name, an existing folder, else one in the hub cache.
+    """The absolute folder of a base: the embedded one by its name, an existing folder, else one in the hub cache.
 
-    A relative path means from `start`. A folder that has the embedded base's name is reached as `./storybook`.
-    Raises BaseModelError when it is none of these. Never downloads.
+    A relative path is relative to `start`; `./storybook` is a folder that has the embedded base's name. Raises
+    BaseModelError if there is no such base. Never downloads.
     """
     if name_or_path == EMBEDDED:
         return embedded_folder()
@@ -81,7 +81,7 @@ def resolve(name_or_path: str, start: Path = Path()) -> Path:
 def _expanded(path: str) -> Path:
     try:
         return Path(path).expanduser()
-    except RuntimeError:  # ~somebody who is not there
+    except RuntimeError:  # ~name of a user who does not exist
         return Path(path)
 
 
@@ -93,7 +93,7 @@ def _in_cache(name: str) -> Path | None:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
-    # Of a fetched base only some files are there, which the client would call incomplete; the preflight judges instead.
+    # A fetched base has only some files, which the client would call incomplete; the preflight checks it instead.
     try:
         return Path(snapshot_download(name, local_files_only=True, allow_patterns=["unet/config.json"]))
     except (LocalEntryNotFoundError, FileNotFoundError):
@@ -123,9 +123,9 @@ def _unet_snapshot(repo: Any) -> Path | None:
 
 
 def plan_fetch(name: str) -> FetchPlan:
-    """Ask the hub what fetching `name` would download.
+    """The files that fetching `name` would download; the hub is asked.
 
-    Raises BaseModelError when the hub does not answer, or has no such base.
+    Raises BaseModelError if the hub does not answer, or has no such base.
     """
     from huggingface_hub import HfApi
 
@@ -139,7 +139,7 @@ def plan_fetch(name: str) -> FetchPlan:
 
 
 def fetch(plan: FetchPlan) -> Path:
-    """Download what `plan` lists into the local hub cache and return the folder; what is there already is kept.
+    """Download the files of `plan` into the local hub cache and return the folder; cached files are kept.
 
     The hub client draws its progress bars on stderr. Raises BaseModelError.
     """
@@ -172,7 +172,7 @@ def _licence(info: Any) -> str:
 
 @contextmanager
 def _hub_errors(name: str) -> Iterator[None]:
-    """Turn whatever the hub client raises into one BaseModelError."""
+    """Turn any error of the hub client into a BaseModelError."""
     from huggingface_hub import errors
 
     try:
@@ -187,7 +187,7 @@ def _hub_errors(name: str) -> Iterator[None]:
         ) from None
     except errors.OfflineModeIsEnabled:
         raise BaseModelError(f"cannot fetch {name}: offline mode is on", "unset HF_HUB_OFFLINE") from None
-    # Its HTTP library's errors are part of no documented interface.
+    # The errors of the client's HTTP library are not documented.
     except Exception as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise BaseModelError(f"cannot fetch {name}: {reason}", "check the network connection and try again") from None

@@ -1,4 +1,4 @@
-"""Bases that cannot be inflated, each refused with its reason, from the configs alone. No torch."""
+"""The check, from the configs alone, that a base can be inflated; a refusal gives the reason. No torch."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +14,7 @@ _BLOCKS = {
 }
 _CHOOSE = "choose a base of the Stable Diffusion 1.x or 2.x family"
 _EXTRACT = "give the 2-D base that it was made from; `tav bases extract` takes one out of an official pipeline"
-# UNet options that make it another network: with text other than CLIP's, classes, pooled text, other attention.
+# UNet options for other networks: other text encoders than CLIP's, classes, pooled text, other attention.
 _MUST_BE_UNSET = (
     "addition_embed_type",
     "class_embed_type",
@@ -30,7 +30,7 @@ _MUST_BE_DEFAULT = ("resnet_time_scale_shift", "attention_type")
 def refuse_foreign(folder: Path, configs: dict[str, Any]) -> None:
     """Raise BaseModelError for the first reason why the base in `folder` cannot be inflated, if there is one.
 
-    `configs` holds those of unet, vae, text_encoder that were found; what is not there is not judged.
+    `configs` holds the configs found of unet, vae and text_encoder; a missing one is not checked.
     """
     for reason, hint in _reasons(configs.get("unet"), configs.get("vae"), configs.get("text_encoder")):
         raise BaseModelError(f"base {folder} cannot be inflated: {reason}", hint)
@@ -76,7 +76,7 @@ def _vae_options(vae: VaeConfig) -> Iterator[str]:
     if vae.class_name != "AutoencoderKL":
         yield f"its VAE is a {vae.class_name}, not an AutoencoderKL"
     for name in _given(vae, ("shift_factor", "latents_mean", "latents_std")):
-        yield f"its VAE has {name}, which Stable Diffusion's has not"
+        yield f"its VAE has {name}, which Stable Diffusion's does not have"
 
 
 def _text_kind(text: TextConfig) -> Iterator[str]:

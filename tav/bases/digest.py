@@ -1,4 +1,4 @@
-"""Which base was it? One digest over all files that take part; digests of files are remembered, since bases are big."""
+"""The digest of a base, over all its files. Digests of single files are cached, since bases are large."""
 
 import hashlib
 import json
@@ -15,8 +15,8 @@ Cache = dict[str, Any]
 def base_digest(parts: BaseParts, cache_file: Path | None = None) -> str:
     """sha256 (hex) over the relative names and contents of `parts.files`; the folder's place does not matter.
 
-    `cache_file` (JSON) holds the files' own digests by (real path, size, times of change). It is made when it is
-    not there, made anew when it is broken, and done without when it cannot be made.
+    `cache_file` (JSON) holds each file's digest by (real path, size, times of change). A missing or broken one is
+    written anew; if it cannot be written, every file is read.
     """
     files = dict(zip(parts.files, _file_digests(parts.files, cache_file), strict=True))
     used = {path.relative_to(parts.folder).as_posix(): digest for path, digest in files.items()}
@@ -25,7 +25,7 @@ def base_digest(parts: BaseParts, cache_file: Path | None = None) -> str:
 
 
 def file_digest(path: Path, cache_file: Path) -> str:
-    """sha256 (hex) of one file, remembered in `cache_file` as above."""
+    """sha256 (hex) of one file, cached in `cache_file` as in `base_digest`."""
     (digest,) = _file_digests((path,), cache_file)
     return digest
 
@@ -35,16 +35,16 @@ def _file_digests(files: tuple[Path, ...], cache_file: Path | None) -> list[str]
     before = dict(known)
     digests = [_file_digest(path, known) for path in files]
     if cache_file is not None and known != before:
-        with suppress(OSError):  # only a cache: what cannot be remembered is read again
+        with suppress(OSError):  # only a cache: without it files are read again
             write_text(cache_file, json.dumps(known, indent=1, sort_keys=True))
     return digests
 
 
 def _file_digest(path: Path, known: Cache) -> str:
-    """sha256 of the file, from `known` when neither size nor times changed; else read, and put into `known`."""
+    """sha256 of the file, from `known` if neither size nor times changed; else computed and put into `known`."""
     real = path.resolve()
     stat = real.stat()
-    # Two bases of one kind are equally big, and archives set equal modification times: the inode's own tells.
+    # Size and modification time do not suffice: bases of a kind have equal sizes, and archives set equal times.
     stamp = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
     entry = known.get(str(real))
     if isinstance(entry, dict) and entry.get("stamp") == stamp and isinstance(entry.get("sha256"), str):

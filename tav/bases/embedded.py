@@ -1,4 +1,4 @@
-"""The base that is part of this package: a small one that draws. With it everything works before a base is fetched."""
+"""The base inside this package, a small one for drawn pictures: tav works with it before another base is fetched."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ FOLDER = Path(__file__).resolve().parents[1] / "storybook" / "base"
 
 
 def embedded_folder() -> Path:
-    """Its folder. Raises BaseModelError in a source tree without its weights."""
+    """The embedded base's folder. Raises BaseModelError in a source tree without its weights."""
     if not is_there():
         raise BaseModelError(
             f"the embedded base {EMBEDDED} has no weights in this copy of tav ({FOLDER})",
@@ -19,5 +19,5 @@ def embedded_folder() -> Path:
 
 
 def is_there() -> bool:
-    """Are its weights in this copy of tav?"""
+    """Whether this copy of tav has the embedded base's weights."""
     return (FOLDER / "unet" / "config.json").is_file()

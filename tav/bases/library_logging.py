@@ -1,4 +1,4 @@
-"""Silence of the libraries while they load: they talk on stderr, which belongs to the application."""
+"""Silencing of transformers and diffusers while they load: their messages would go to the application's stderr."""
 
 import importlib
 import sys
@@ -10,23 +10,23 @@ from typing import Any
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """No log lines, progress bars or warnings of transformers and diffusers inside; afterwards as before."""
-    before = [(talk, talk.get_verbosity(), talk.is_progress_bar_enabled()) for talk in _talkers()]
+    """Suppress log lines, progress bars and warnings of transformers and diffusers inside the context."""
+    before = [(library, library.get_verbosity(), library.is_progress_bar_enabled()) for library in _logging_modules()]
     try:
-        for talk, _, _ in before:
-            talk.set_verbosity(talk.CRITICAL)
-            talk.disable_progress_bar()
+        for library, _, _ in before:
+            library.set_verbosity(library.CRITICAL)
+            library.disable_progress_bar()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        for talk, verbosity, bars in before:
-            talk.set_verbosity(verbosity)
+        for library, verbosity, bars in before:
+            library.set_verbosity(verbosity)
             if bars:
-                talk.enable_progress_bar()
+                library.enable_progress_bar()
 
 
-def _talkers() -> list[Any]:
+def _logging_modules() -> list[Any]:
     # diffusers imports torch, which a caller that only wants a tokenizer does not need.
     names = ["transformers", *(["diffusers"] if "diffusers" in sys.modules else [])]
     return [importlib.import_module(f"{name}.utils.logging") for name in names]

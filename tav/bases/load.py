@@ -1,8 +1,8 @@
-"""Loading a base: tokenizer, text encoder, VAE and 2-D UNet, whole or one by one, never with a random weight.
+"""Loading a base: tokenizer, text encoder, VAE and 2-D UNet, together or one by one, never with a random weight.
 
-The files were chosen by the preflight, so what is loaded is what the digest covers. Networks are built without memory
-from their config, then given the files' tensors: no second copy, no need for accelerate, one way for one file, shards,
-fp16 and pickles.
+The preflight chooses the files, so the digest covers all that is loaded. Networks are built from their configs without
+memory and then take the files' tensors: there is no second copy, accelerate is not needed, and one way serves single
+files, shards, fp16 and pickles.
 """
 
 import re
@@ -25,11 +25,11 @@ from tav.bases.weight_reader import read_weights
 from tav.diffusion.schedule import NoiseSchedule
 from tav.errors import BaseModelError
 
-# How VAEs saved before diffusers 0.15 name the attention of their middle block.
+# Names of the middle block's attention in VAEs saved before diffusers 0.15.
 _OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 _OLD_NAME = re.compile(r"(mid_block\.attentions\.\d+)\.(query|key|value|proj_attn)\.(weight|bias)")
 _OTHER = "choose another base, or fetch this one again"
-# What the libraries raise for a config that they cannot build.
+# Errors of the libraries for a config that they cannot build.
 _UNBUILDABLE = (
     TypeError,
     ValueError,
@@ -56,9 +56,9 @@ class Base:
 
 
 def load_base(source: str | Path, *, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Base:
-    """Load the base at a folder, or one in the local hub cache ("org/name").
+    """Load the base in a folder, or one in the local hub cache ("org/name").
 
-    Raises BaseModelError for a base that is not there, incomplete, foreign, damaged, or that lacks weights.
+    Raises BaseModelError for a base that is absent, incomplete, damaged, of another kind, or without some weight.
     """
     parts = inspect_base(resolve(str(source)))
     schedule = NoiseSchedule.from_config(parts.scheduler)
@@ -68,17 +68,17 @@ def load_base(source: str | Path, *, device: str = "cpu", dtype: torch.dtype = t
 
 
 def load_unet(parts: BaseParts, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Any:
-    """The diffusers UNet2DConditionModel."""
+    """The base's UNet, a frozen diffusers UNet2DConditionModel."""
     return _frozen(_diffusers_model(UNet2DConditionModel, parts.unet, device, dtype))
 
 
 def load_vae(parts: BaseParts, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Any:
-    """The diffusers AutoencoderKL."""
+    """The base's VAE, a frozen diffusers AutoencoderKL."""
     return _frozen(_diffusers_model(AutoencoderKL, parts.vae, device, dtype))
 
 
 def load_text(parts: BaseParts, device: str = "cpu", dtype: torch.dtype = torch.float32) -> tuple[Any, Any]:
-    """(tokenizer, transformers CLIPTextModel)."""
+    """(tokenizer, frozen transformers CLIPTextModel) of the base."""
     tokenizer, part = load_tokenizer(parts), parts.text_encoder
     weights = read_weights(part.weights.files, "cpu", dtype)
     with quiet():
@@ -90,7 +90,7 @@ def load_text(parts: BaseParts, device: str = "cpu", dtype: torch.dtype = torch.
                 state_dict=weights,
                 dtype=dtype,
                 output_loading_info=True,
-                # Reported like the missing ones, instead of an error whose text is a table.
+                # These are reported like missing ones; the library's own error is a table.
                 ignore_mismatched_sizes=True,
             ),
         )
@@ -104,7 +104,7 @@ def load_text(parts: BaseParts, device: str = "cpu", dtype: torch.dtype = torch.
 
 
 def blueprint(parts: BaseParts, name: Literal["unet", "vae"]) -> Any:
-    """The network as its config says, without weights (on the meta device): to count with, before any are read."""
+    """A network built from its config without weights (on the meta device), for counting before any are read."""
     kinds = {"unet": UNet2DConditionModel, "vae": AutoencoderKL}
     return _without_weights(kinds[name], {"unet": parts.unet, "vae": parts.vae}[name])
 
@@ -138,7 +138,7 @@ def _renamed(weights: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def new_name(name: str) -> str:
-    """A parameter's name as today's libraries have it."""
+    """A parameter's name in the current libraries."""
     return _OLD_NAME.sub(lambda found: f"{found[1]}.{_OLD_ATTENTION[found[2]]}.{found[3]}", name)
 
 

@@ -1,6 +1,6 @@
-"""Preflight: what a diffusers Stable Diffusion folder holds and is, from its configs alone. No torch, no weights read.
+"""Preflight: the parts of a diffusers Stable Diffusion folder, from its configs alone. No torch, no weights read.
 
-Parts are found by their subfolder, so a base without `model_index.json` or with a foreign one is as good as any.
+Parts are found by their subfolders; `model_index.json` may be absent or of another kind.
 """
 
 from dataclasses import dataclass
@@ -58,7 +58,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Configs:
-    """What the configs say, as far as it is read here."""
+    """The configs of a base's parts: the fields that tav reads."""
 
     unet: UNetConfig
     vae: VaeConfig
@@ -78,11 +78,11 @@ class BaseParts:
     configs: Configs
     recommendation: BaseRecommendation
     lexicon: Lexicon | None = None
-    """The words it knows; None: it does not say."""
+    """The words that the base knows; None without a `lexicon.json`."""
 
     @cached_property
     def files(self) -> tuple[Path, ...]:
-        """Every file that takes part in what the base computes."""
+        """All files that the base's results depend on, sorted."""
         networks = (self.unet, self.vae, self.text_encoder)
         files = [self.folder / _CONFIGS["scheduler"], *self.tokenizer_files, *(part.config_file for part in networks)]
         for part in networks:
@@ -95,7 +95,7 @@ class BaseParts:
 
     @property
     def vae_factor(self) -> int:
-        """How many pixels a latent covers, along each side."""
+        """Number of pixels along each side of a latent."""
         return 1 << (len(self.configs.vae.block_out_channels) - 1)
 
     @property
@@ -104,14 +104,14 @@ class BaseParts:
 
     @property
     def native_size(self) -> tuple[int, int]:
-        """(width, height) the network was trained on."""
+        """(width, height) in pixels that the base was trained on."""
         given = self.configs.unet.sample_size or _SD_SAMPLE_SIZE
         height, width = (given, given) if isinstance(given, int) else given
         return width * self.vae_factor, height * self.vae_factor
 
     @property
     def size_multiple(self) -> int:
-        """Sides that are multiples of this pass every level of the UNet without rounding."""
+        """Multiples of this many pixels pass every level of the UNet without rounding."""
         return self.vae_factor << (len(self.configs.unet.down_block_types) - 1)
 
     @property
@@ -120,16 +120,16 @@ class BaseParts:
 
     @property
     def text_tokens(self) -> int:
-        """How many tokens the text encoder reads, start and end included."""
+        """Number of tokens that the text encoder reads, start and end included."""
         return self.configs.text_encoder.max_position_embeddings
 
 
 def inspect_base(folder: Path, unet_config: dict[str, Any] | None = None) -> BaseParts:
-    """Check `folder` without reading weights; `unet_config` stands in for what is written there.
+    """The parts of the base in `folder`, without reading weights; `unet_config` replaces the UNet's config file.
 
-    Raises BaseModelError for a config that is unreadable or says what cannot be, for a kind of base that cannot be
-    inflated, for a scheduler that DDIM cannot follow, and for everything that is missing, in one message, and for
-    a wrong `lexicon.json`. Raises SettingsError for a wrong `tav.json`.
+    Raises BaseModelError for an unreadable or invalid config or `lexicon.json`, for a base that cannot be inflated, for
+    a scheduler that DDIM cannot use, and for missing files (all of them in one message). Raises SettingsError for an
+    invalid `tav.json`.
     """
     if not folder.is_dir():
         raise BaseModelError(f"no folder {folder}", "a base is a diffusers Stable Diffusion folder")
@@ -138,7 +138,7 @@ def inspect_base(folder: Path, unet_config: dict[str, Any] | None = None) -> Bas
     configs: dict[str, Any] = {
         part: _read(folder, part, raw[part]) for part in ("unet", "vae", "text_encoder") if part in raw
     }
-    # A video UNet or an SDXL base is better refused for what it is than for what it lacks.
+    # The kind is checked before missing files: a video UNet or an SDXL base is refused as such.
     refuse_foreign(folder, configs)
     if "scheduler" in raw:
         configs["scheduler"] = _read(folder, "scheduler", raw["scheduler"])

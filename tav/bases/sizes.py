@@ -1,4 +1,4 @@
-"""Picture sizes a base can take. Pixels, always (width, height). No torch."""
+"""Picture sizes that a base can take, as (width, height) in pixels. No torch."""
 
 from tav.bases.parts import BaseParts
 from tav.errors import SettingsError
@@ -15,7 +15,7 @@ def check_size(parts: BaseParts, width: int, height: int) -> None:
 
 
 def fitting_size(parts: BaseParts, aspect: float) -> tuple[int, int]:
-    """The size of `aspect` (width / height, > 0) with the area the base recommends, else was trained on.
+    """The size of `aspect` (width / height, > 0) with the area that the base recommends, else was trained on.
 
     Both sides are multiples of `parts.size_multiple`, at least one.
     """

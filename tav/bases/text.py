@@ -1,4 +1,4 @@
-"""From prompts to what the UNet reads. The tokenizer alone needs no torch: long prompts are seen before any weight."""
+"""Prompts as contexts for the UNet. The tokenizer needs no torch, so long prompts are found before weights load."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -28,15 +28,15 @@ def load_tokenizer(parts: BaseParts) -> Any:
 
 
 def context_length(parts: BaseParts, tokenizer: Any) -> int:
-    """How many tokens of a prompt are read, start and end included."""
+    """Number of tokens of a prompt that are read, start and end included."""
     return min(int(tokenizer.model_max_length), parts.text_tokens)
 
 
 def encode_text(tokenizer: Any, text_encoder: Any, prompts: list[str]) -> "Tensor":
-    """Encode at least one prompt: (b n d) float32 on the CPU, the encoder's last hidden state.
+    """The contexts of at least one prompt: the encoder's last hidden state, (b n d) float32 on the CPU.
 
-    Prompts are padded or cut to n tokens. Each is encoded on its own, so that its numbers do not depend on
-    its neighbours.
+    Prompts are padded or cut to n tokens. Each is encoded on its own, so that its values do not depend on the other
+    prompts.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""Between a clip's pixels and its latents, a few frames at a time. Latents are scaled by the VAE's own factor."""
+"""Encoding frames to latents and decoding them, a few at a time. Latents are scaled by the VAE's own factor."""
 
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class EncodedClip:
 def encode_frames(vae: Any, frames: NDArray[np.uint8], chunk: int = 4) -> Generator[VaeStep, None, EncodedClip]:
     """Encode frames (f h w 3) of 0..255, `chunk` at a time; h and w are multiples of the VAE's factor.
 
-    Raises TavError when what comes out is not finite.
+    Raises TavError if the latents are not finite.
     """
     means, stds = [], []
     for part in _chunks(len(frames), chunk):
@@ -46,7 +46,7 @@ def encode_frames(vae: Any, frames: NDArray[np.uint8], chunk: int = 4) -> Genera
 def decode_latents(vae: Any, latents: Tensor, chunk: int = 4) -> Generator[VaeStep, None, Tensor]:
     """Decode scaled latents (1 c f h w), `chunk` frames at a time, to pixels (1 3 f H W) in [0, 1], float32, CPU.
 
-    Raises TavError when what comes out is not finite.
+    Raises TavError if the pixels are not finite.
     """
     frames = rearrange(latents, "1 c f h w -> f c h w") / vae.config.scaling_factor
     pixels: list[Tensor] = []
@@ -68,7 +68,7 @@ def _chunks(total: int, chunk: int) -> Iterator[slice]:
 
 
 def _in_halves(vae: Any, run: Callable[[Tensor], tuple[Tensor, ...]], frames: Tensor) -> tuple[Tensor, ...]:
-    """`run` on all frames, or where memory runs out on one half after the other."""
+    """`run` of all frames; if memory runs out, of one half after the other."""
     with out_of_memory(vae.device) as failed:
         done = run(frames)
     if not failed:
@@ -102,7 +102,7 @@ def _pixels(vae: Any, frames: Tensor) -> Tensor:
 
 
 def _finite(values: Tensor, what: str) -> Tensor:
-    # Clamping keeps NaN, and as a byte it is black.
+    # Clamping keeps NaN, which would become black pixels.
     if not values.isfinite().all():
         raise TavError(f"the VAE's {what} are not finite numbers", "try --precision fp32")
     return values

@@ -1,4 +1,4 @@
-"""Which of the many spellings of a part's weight files is taken: on this machine, and from the hub. No torch."""
+"""The choice among the possible weight files of a part, in a folder and on the hub. No torch."""
 
 import re
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ _LFS_POINTER = b"version https://git-lfs"
 
 @dataclass(frozen=True)
 class Weights:
-    """The weight files of one part: one, or the shards that an index lists."""
+    """The weight files of one part: one file, or the shards that an index lists."""
 
     files: tuple[Path, ...]
     index: Path | None = None
@@ -31,7 +31,7 @@ def find_weights(folder: Path, part: str) -> Weights | list[str]:
     Full precision before fp16, safetensors before pickles. Raises BaseModelError when an index is not readable.
     """
     missing: list[str] = []
-    for single, indexes in _spellings(part):
+    for single, indexes in _candidates(part):
         if _is_there(folder / single):
             return Weights((folder / single,))
         for index in (folder / name for name in indexes if (folder / name).is_file()):
@@ -43,8 +43,8 @@ def find_weights(folder: Path, part: str) -> Weights | list[str]:
     return missing or [f"{part} weights"]
 
 
-def _spellings(part: str) -> list[tuple[str, tuple[str, ...]]]:
-    """(single file, its possible indexes), best first."""
+def _candidates(part: str) -> list[tuple[str, tuple[str, ...]]]:
+    """(name of a single file, names of its possible indexes), best first."""
     safe, pickled = STEMS[part]
     full = [
         (f"{stem}.{kind}", (f"{stem}.{kind}.index.json",)) for stem, kind in ((safe, "safetensors"), (pickled, "bin"))
@@ -71,7 +71,7 @@ def _is_there(path: Path) -> bool:
 
 
 def choose_download(names: Iterable[str], part: str) -> list[str]:
-    """Of a repository's file `names`, the smallest sufficient weights of `part` (fp16 first); or none."""
+    """The smallest sufficient weights of `part` among a repository's file `names` (fp16 first); [] if it has none."""
     inside = [name.removeprefix(f"{part}/") for name in names if name.startswith(f"{part}/")]
     safe, pickled = STEMS[part]
     for stem, kind in ((safe, "safetensors"), (pickled, "bin")):

@@ -1,4 +1,4 @@
-"""Reading weight files: safetensors, and pickles only as far as they hold plain tensors."""
+"""Reading weight files: safetensors, and pickles that hold nothing but plain tensors."""
 
 import pickle
 import warnings
@@ -17,9 +17,9 @@ _FETCH_AGAIN = "the file is damaged or not what its name says: fetch the base ag
 
 
 def read_weights(files: tuple[Path, ...], device: str, dtype: torch.dtype) -> dict[str, Tensor]:
-    """All tensors of `files` on `device`, floating ones as `dtype`; nothing stays tied to the files.
+    """All tensors of `files` by name, copied to `device`, floating-point ones as `dtype`.
 
-    Raises BaseModelError naming the file that cannot be read or holds more than tensors.
+    Raises BaseModelError that names a file which cannot be read or holds more than tensors.
     """
     weights: dict[str, Tensor] = {}
     for file in files:
@@ -30,7 +30,7 @@ def read_weights(files: tuple[Path, ...], device: str, dtype: torch.dtype) -> di
 
 
 def tensors_in(file: Path) -> Iterator[tuple[str, Tensor]]:
-    """The file's tensors by name, as it holds them; mapped, not read, where the format allows. Raises as above."""
+    """(name, tensor) pairs of a file; memory-mapped, not read, where the format allows. Raises as `read_weights`."""
     return _safetensors(file) if file.suffix == ".safetensors" else _pickled(file)
 
 
@@ -54,7 +54,7 @@ def _pickled(file: Path) -> Iterator[tuple[str, Tensor]]:
             f"cannot read {file}: it holds more than weights, or is damaged; nothing in it was run",
             "take a base with .safetensors files",
         ) from None
-    # A damaged file makes the reader stumble anywhere: IndexError, AssertionError, BadZipFile, ...
+    # A damaged file makes the reader raise any error: IndexError, AssertionError, BadZipFile, ...
     except Exception as error:
         raise BaseModelError(f"cannot read {file}: {_first_line(error)}", _FETCH_AGAIN) from None
     yield from _named(held, file)

@@ -1,1 +1,1 @@
-"""The hardware: device and precision, memory, operations counted."""
+"""The hardware: device and precision, memory, counting of operations."""

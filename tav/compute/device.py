@@ -1,4 +1,4 @@
-"""Which device computes, in which precision and why, and whether it is done."""
+"""The choice of device and precision, and waiting for a device."""
 
 import platform
 from typing import NamedTuple
@@ -8,14 +8,14 @@ import torch
 from tav.errors import SettingsError
 from tav.settings import Device, Precision
 
-# For annotations where torch may not be named.
+# For annotations in modules that may not import torch.
 TorchDevice = torch.device
 TorchDtype = torch.dtype
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def choose_device(wanted: Device) -> torch.device:
-    """`auto` takes cuda, else mps, else cpu. Raises SettingsError for a device that is not there."""
+    """The torch device; `auto` takes cuda, else mps, else cpu. Raises SettingsError for an absent device."""
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if wanted == "auto":
         return torch.device(next(name for name, available in there.items() if available))
@@ -26,14 +26,14 @@ def choose_device(wanted: Device) -> torch.device:
 
 
 class Choice(NamedTuple):
-    """A precision (a key of DTYPES), and in a few words why it is the one."""
+    """A precision (a key of DTYPES) and the reason for it, in a few words."""
 
     precision: str
     reason: str
 
 
 def choose_precision(wanted: Precision, device: torch.device) -> Choice:
-    """`auto` is the device's half precision: bf16 where the hardware has it, fp16 on other GPUs, fp32 on other CPUs."""
+    """The precision; `auto` is bf16 where the hardware has it, fp16 on other GPUs, fp32 on other CPUs."""
     if wanted != "auto":
         return Choice(wanted, "as set")
     if device.type == "cuda":
@@ -46,10 +46,10 @@ def choose_precision(wanted: Precision, device: torch.device) -> Choice:
 
 
 def _of_this_processor() -> Choice:
-    """bf16 only where the processor has instructions for it: without them it is several times slower than fp32.
+    """The choice for this CPU: bf16 only if it has instructions for it, as fp32 is several times faster without them.
 
-    torch and oneDNN compute in bf16 on every AVX-512 processor, and convert back and forth where the instructions are
-    missing; so what they support does not answer the question.
+    torch and oneDNN compute in bf16 on every AVX-512 processor and convert back and forth where the instructions are
+    missing, so the instructions are asked for, not what the libraries support.
     """
     if platform.machine() in ("aarch64", "arm64"):
         has = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()  # type: ignore[no-untyped-call]
@@ -69,7 +69,7 @@ def _fp32(subject: str) -> Choice:
 
 
 def training_dtype(device: torch.device) -> torch.dtype:
-    """What training from random weights multiplies in: bfloat16 where `choose_precision` takes it, else float32.
+    """The precision for training from random weights: bfloat16 where `choose_precision` takes it, else float32.
 
     Never float16: its gradients would need a loss scale.
     """
@@ -77,12 +77,12 @@ def training_dtype(device: torch.device) -> torch.dtype:
 
 
 def autocast(device: torch.device) -> torch.autocast:
-    """Mixed precision with `training_dtype`; float32 throughout where that is float32."""
+    """A context of mixed precision with `training_dtype`; without effect where that is float32."""
     return torch.autocast(device.type, torch.bfloat16, enabled=training_dtype(device) is torch.bfloat16)
 
 
 def settle(device: torch.device) -> None:
-    """Wait until the device has done what it was given, so that a clock tells the truth."""
+    """Wait until the device has finished its work, so that measured times are right."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":

@@ -1,4 +1,4 @@
-"""What a computation costs, counted on meta tensors: floating-point operations, and the bytes alive at its peak.
+"""The cost of a computation, counted on meta tensors: floating-point operations, and bytes in use at its peak.
 
 Meta tensors have shapes and no memory, so a network of any size is counted in a second, before its weights load.
 """
@@ -20,14 +20,14 @@ _ATTENTION_BACKWARD = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 
 @dataclass(frozen=True)
 class Cost:
-    """`flops` (a multiply-add is 2), and `peak`: bytes of what the computation made that was alive at once."""
+    """`flops`: floating-point operations (a multiply-add is 2). `peak`: the most bytes in new tensors at once."""
 
     flops: int
     peak: int
 
 
 def count(computation: Callable[[], object]) -> Cost:
-    """Run `computation`, which works on meta tensors, and count. What was there before is not counted."""
+    """The cost of `computation`, which works on meta tensors. Tensors that it is given are not counted."""
     with _Counting() as counting:
         computation()
     return Cost(counting.flops, counting.peak)
@@ -45,7 +45,7 @@ _FLOPS: dict[Any, Callable[..., int]] = {_ATTENTION: _forward, _ATTENTION_BACKWA
 
 
 class _Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Adds up operations, and follows the storages that they make until the last tensor on each is gone."""
+    """Adds up operations, and the bytes of the storages that they make until the last tensor on each is freed."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -55,7 +55,7 @@ class _Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         given = {_storage(x)._cdata for x in tree_iter((args, kwargs)) if isinstance(x, Tensor)}
         out = func(*args, **(kwargs or {}))
-        # torch's own table; its FlopCounterMode watches modules too, and so keeps tensors alive.
+        # torch's table of formulas; its FlopCounterMode also watches modules, which keeps tensors alive.
         formula = _FLOPS.get(func._overloadpacket) or flop_registry.get(func._overloadpacket)
         if formula is not None:
             self.flops += int(formula(*args, **(kwargs or {}), out_val=out))

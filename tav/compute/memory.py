@@ -1,4 +1,4 @@
-"""Running out of memory: how it shows on each device, and how much is free."""
+"""Memory of a device: how an error says that it ran out, how much is free, how much was used."""
 
 import gc
 import os
@@ -13,7 +13,7 @@ _WORDS = ("out of memory", "can't allocate memory", "not enough memory", "cannot
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether `error` says that a device ran out of memory. Only CUDA has a class for it; others use words."""
+    """Whether `error` says that a device ran out of memory. Only CUDA has a class for it; others use a message."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _WORDS)
@@ -21,20 +21,20 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 @contextmanager
 def out_of_memory(device: torch.device) -> Iterator[list[BaseException]]:
-    """Catch running out of memory: the list it yields then holds the error, and what the device cached is freed."""
+    """Catch an out-of-memory error: the yielded list then holds it, and the device's cache is freed."""
     failed: list[BaseException] = []
     try:
         yield failed
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
-        failed.append(error.with_traceback(None))  # the frames of the traceback hold what has to go
+        failed.append(error.with_traceback(None))  # the frames of the traceback keep tensors alive
     if failed:
         free_cached(device)
 
 
 def free_cached(device: torch.device) -> None:
-    """Give back what nothing refers to any more."""
+    """Free the memory of unreferenced objects, on the device too."""
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()
@@ -43,7 +43,7 @@ def free_cached(device: torch.device) -> None:
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that can still be had on `device`: what is free, within the limits this process lives under."""
+    """Bytes that this process can still take on `device`, within the limits set for it."""
     if device.type == "cuda":
         free: int = torch.cuda.mem_get_info(device)[0]
         return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
@@ -64,7 +64,7 @@ def _available() -> int:
 
 
 def _limits() -> Iterator[int]:
-    """What a control group (containers, batch systems) and `ulimit -v` leave."""
+    """Bytes left by each limit: control groups (containers, batch systems) and `ulimit -v`."""
     yield sys.maxsize
     yield from map(group_room, _groups(Path("/sys/fs/cgroup")))
     with suppress(ImportError, OSError, ValueError):
@@ -76,7 +76,7 @@ def _limits() -> Iterator[int]:
 
 
 def _groups(root: Path) -> Iterator[Path]:
-    """This process's control group (version 2), and those that it lies in."""
+    """The folders of this process's control group (version 2) and of the groups above it."""
     path = ""
     with suppress(OSError, StopIteration):
         lines = Path("/proc/self/cgroup").read_text().splitlines()
@@ -86,7 +86,7 @@ def _groups(root: Path) -> Iterator[Path]:
 
 
 def group_room(folder: Path) -> int:
-    """Bytes that a control group leaves its processes. Its cache of files does not count: the system gives it back."""
+    """Bytes that a control group still allows. Its file cache counts as free, since the system gives it back."""
     with suppress(OSError, ValueError):  # no such group, or its limit is "max"
         most = int((folder / "memory.max").read_text())
         stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
@@ -96,14 +96,14 @@ def group_room(folder: Path) -> int:
 
 
 def resident() -> int:
-    """Bytes of main memory that this process holds now; 0 where the system does not say."""
+    """Bytes of main memory that this process holds now; 0 where the system does not tell."""
     with suppress(OSError, ValueError):
         return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     return 0
 
 
 class PeakMemory:
-    """While inside: `bytes` is how much more than at the start was held at once, when it is over."""
+    """A context that measures memory: afterwards `bytes` is the peak above the amount held at the start."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -114,7 +114,7 @@ class PeakMemory:
             torch.cuda.reset_peak_memory_stats(self.device)
             self._before = torch.cuda.memory_allocated(self.device)
         else:
-            self._reset = _forget_peak()
+            self._reset = _reset_peak()
             self._before = resident()
         return self
 
@@ -122,12 +122,12 @@ class PeakMemory:
         if self.device.type == "cuda":
             self.bytes = torch.cuda.max_memory_allocated(self.device) - self._before
         else:
-            # Where the peak cannot be reset it may be an older one, which says nothing.
+            # A peak that cannot be reset may be older than the start, so it is not used.
             self.bytes = max(0, (_peak() if self._reset else resident()) - self._before)
 
 
-def _forget_peak() -> bool:
-    """Let the system measure this process's peak from now on."""
+def _reset_peak() -> bool:
+    """Make the system measure this process's peak anew; False where it cannot."""
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:
@@ -144,7 +144,7 @@ def _peak() -> int:
 
 
 def processors(device: torch.device) -> str:
-    """What computes: the GPU's name, or the kind of device and its threads."""
+    """The name of the hardware: the GPU's name, or the device type and its number of threads."""
     if device.type == "cuda":
         return str(torch.cuda.get_device_name(device))
     return f"{device.type}{torch.get_num_threads()}"

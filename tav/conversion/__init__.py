@@ -1,1 +1,1 @@
-"""Checkpoints of others: the official code's, and those of one file."""
+"""Checkpoints of other programs: those of the official code, and whole models in one file."""

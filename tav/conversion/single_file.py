@@ -1,7 +1,7 @@
-"""A whole Stable Diffusion in one safetensors file, as Stability AI's code and DreamBooth trainers write it.
+"""A Stable Diffusion checkpoint in one safetensors file, as Stability AI's code and DreamBooth trainers write it.
 
-It holds weights under old names and nothing else: configs, tokenizer and schedule are those of a base `like` it.
-diffusers knows the names; names and shapes are compared here, so that no weight of the folder is left to chance.
+It holds weights under old names and nothing else: configs, tokenizer and schedule are taken from the base `like`.
+diffusers converts the names; names and shapes are checked here, so that no weight of the folder is left random.
 """
 
 import shutil
@@ -30,31 +30,31 @@ from tav.conversion.layouts import OPEN_CLIP, SINGLE_FILE_PARTS, family_of, kind
 from tav.errors import BaseModelError
 
 Tensors = dict[str, Tensor]
-# In the text part of such files, and in no text encoder that is used here.
+# Tensors of the text part that the text encoders used here do not have.
 _NOT_USED = {"embeddings.position_ids", "logit_scale", "text_projection.weight"}
 _WANTED = "give a whole Stable Diffusion 1.x or 2.x checkpoint in one .safetensors file, or a diffusers folder"
 
 
 @dataclass(frozen=True, eq=False)
 class SingleFile:
-    """The tensors of a file's UNet, VAE and text encoder under the file's own names; mapped, not read."""
+    """The tensors of a file's UNet, VAE and text encoder under the file's own names; memory-mapped."""
 
     path: Path
     held: Tensors
 
     @property
     def bytes(self) -> int:
-        """About what the folder will take."""
+        """The approximate size of the converted folder."""
         return sum(tensor.nbytes for tensor in self.held.values())
 
     @property
     def family(self) -> str | None:
-        """A base on the hub whose configs it needs, if the text's width tells."""
+        """A hub base whose configs fit the file, by the width of its text states; None if unknown."""
         return family_of({name: tuple(tensor.shape) for name, tensor in self.held.items()})
 
 
 def read_single_file(path: Path) -> SingleFile:
-    """Map `path`. Raises BaseModelError for pickles, for what cannot be read, and for what is no whole checkpoint."""
+    """The checkpoint at `path`. Raises BaseModelError for pickles, unreadable files and incomplete checkpoints."""
     if path.suffix in (".ckpt", ".pt", ".pth", ".bin"):
         message = f"{path.name} is a pickle, which may hold any program: it is not opened"
         raise BaseModelError(message, "get the same model as .safetensors; most are offered as both")
@@ -69,17 +69,17 @@ def read_single_file(path: Path) -> SingleFile:
 
 
 def converted(file: SingleFile, like: BaseParts) -> dict[str, Tensors]:
-    """The file's weights by part under the names of `like`, still mapped.
+    """The file's weights by part under the names of `like`, memory-mapped.
 
-    Raises BaseModelError that says what differs, when these are not exactly the weights that `like` has.
+    Raises BaseModelError with the first difference unless names and shapes are those of `like`.
     """
-    with quiet(), _stumbling(file.path):
+    with quiet(), _conversion_errors(file.path):
         found = {
             "unet": convert_ldm_unet_checkpoint(file.held, blueprint(like, "unet").config),
             "vae": convert_ldm_vae_checkpoint(_of("vae", file.held), blueprint(like, "vae").config),
             "text_encoder": _text(file.held, like),
         }
-    # Some of what is not there comes out as None.
+    # The conversion gives None for some missing tensors.
     there = {part: {name: one for name, one in held.items() if one is not None} for part, held in found.items()}
     for part, tensors in there.items():
         _compare(file.path, part, tensors, like)
@@ -87,7 +87,7 @@ def converted(file: SingleFile, like: BaseParts) -> dict[str, Tensors]:
 
 
 def write_single_file(folder: Path, file: SingleFile, like: BaseParts) -> None:
-    """Write the file as a diffusers folder, in the precision it has; whole or not at all. Raises as above."""
+    """Write the file as a diffusers folder, in its own precision; whole or not at all. Raises as `converted`."""
     networks = converted(file, like)
     parts = (like.unet.weights, like.vae.weights, like.text_encoder.weights)
     weights = {path for part in parts for path in (*part.files, part.index)}
@@ -97,14 +97,14 @@ def write_single_file(folder: Path, file: SingleFile, like: BaseParts) -> None:
             target.parent.mkdir(exist_ok=True)
             shutil.copyfile(path, target)
         for part, tensors in networks.items():
-            # Not cloned: the file stays mapped, and is never in memory twice.
+            # Not cloned: the tensors stay mapped and need no second copy.
             whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
             save_file(whole, temporary / part / f"{STEMS[part][0]}.safetensors", {"format": "pt"})
 
 
 def _text(held: Tensors, like: BaseParts) -> Tensors:
     if any(name.startswith(OPEN_CLIP) for name in held):
-        width = SimpleNamespace(hidden_size=like.configs.text_encoder.hidden_size)  # all that is asked of the model
+        width = SimpleNamespace(hidden_size=like.configs.text_encoder.hidden_size)  # all that the conversion reads
         found = convert_open_clip_checkpoint(SimpleNamespace(config=width), held, OPEN_CLIP)
     else:
         found = convert_ldm_clip_checkpoint(held)
@@ -121,7 +121,7 @@ def _compare(path: Path, part: str, tensors: Tensors, like: BaseParts) -> None:
     expected = {name: one.shape for name, one in own.items() if one.is_floating_point() and name not in _NOT_USED}
     for names, what in (
         (expected.keys() - tensors.keys(), "lacks"),
-        (tensors.keys() - expected.keys(), "holds what that base has not:"),
+        (tensors.keys() - expected.keys(), "holds what that base does not have:"),
         ({name for name in tensors if tensors[name].shape != expected.get(name)}, "has another shape of"),
     ):
         if names:
@@ -131,15 +131,15 @@ def _compare(path: Path, part: str, tensors: Tensors, like: BaseParts) -> None:
 
 
 def _plain(name: str) -> str:
-    """One name for all spellings of old and new libraries."""
+    """A parameter's name, the same for old and new libraries."""
     return new_name(name).removeprefix("text_model.")
 
 
 @contextmanager
-def _stumbling(path: Path) -> Iterator[None]:
-    """diffusers' conversion checks nothing: a file that lacks weights makes it stumble anywhere."""
+def _conversion_errors(path: Path) -> Iterator[None]:
+    """Turn any error of diffusers' conversion, which does not check its input, into a BaseModelError."""
     try:
         yield
     except (KeyError, IndexError, ValueError, TypeError, AttributeError, RuntimeError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise BaseModelError(f"{path.name} is no complete checkpoint: {reason:.120}", _WANTED) from None
+        raise BaseModelError(f"{path.name} is not a complete checkpoint: {reason:.120}", _WANTED) from None

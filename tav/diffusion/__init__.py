@@ -1,1 +1,1 @@
-"""Diffusion: the noise schedule, DDIM's steps, latents as small pictures."""
+"""Diffusion: the noise schedule, guidance, the denoising loop, DDIM's steps, latents as small pictures."""

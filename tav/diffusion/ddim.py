@@ -10,7 +10,7 @@ from tav.diffusion.schedule import NoiseSchedule
 
 
 def split(schedule: NoiseSchedule, latents: Tensor, prediction: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:
-    """Part noisy `latents` at signal share `a` into (clean latents, noise) by the network's `prediction`; float32."""
+    """(clean latents, noise) in noisy `latents` at signal share `a`, by the network's `prediction`; float32."""
     latents, prediction = latents.float(), prediction.float()
     if schedule.prediction_type == "epsilon":
         return (latents - (1 - a) ** 0.5 * prediction) / a**0.5, prediction
@@ -18,16 +18,16 @@ def split(schedule: NoiseSchedule, latents: Tensor, prediction: Tensor, a: Tenso
 
 
 def step(schedule: NoiseSchedule, latents: Tensor, prediction: Tensor, t: int, spacing: int) -> Tensor:
-    """From level `t` down to `t - spacing` (DDIM, eq. 12 with sigma 0)."""
+    """Latents of level `t - spacing` from those of level `t` (DDIM, eq. 12 with sigma 0)."""
     a_prev = schedule.alpha(t - spacing)
     clean, noise = split(schedule, latents, prediction, schedule.alpha(t))
     return a_prev**0.5 * clean + (1 - a_prev) ** 0.5 * noise
 
 
 def inverse_step(schedule: NoiseSchedule, latents: Tensor, prediction: Tensor, t: int, spacing: int) -> Tensor:
-    """From level `t - spacing` up to `t`, with the network's prediction at timestep `t` on the latents below it.
+    """Latents of level `t` from those of level `t - spacing`, with the network's prediction at `t` on the lower ones.
 
-    The prediction is read at the level the latents are on, not at the timestep the network was given.
+    The prediction is split at the level of the latents, `t - spacing`, not at the timestep the network was given.
     """
     a = schedule.alpha(t)
     clean, noise = split(schedule, latents, prediction, schedule.alpha(t - spacing))

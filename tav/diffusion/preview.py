@@ -1,4 +1,4 @@
-"""Latents as small pictures, nearly for free: the linear map from latents to colours that fits the clip itself best."""
+"""Latents as small pictures, at almost no cost: a linear map from latents to colours, fitted to the clip."""
 
 import numpy as np
 import torch

@@ -1,4 +1,4 @@
-"""The noise schedule of a base: how much signal is left at each timestep, and what its network predicts there."""
+"""The noise schedule of a base: the share of signal at each timestep, and what its network predicts there."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -25,14 +25,14 @@ class NoiseSchedule:
 
     @classmethod
     def from_config(cls, config: dict[str, Any] | SchedulerConfig) -> "NoiseSchedule":
-        """Read a diffusers `scheduler_config.json` of any class. Raises BaseModelError for what DDIM cannot follow."""
+        """The schedule of a diffusers `scheduler_config.json`. Raises BaseModelError for one that DDIM cannot use."""
         known = read_config(SchedulerConfig, config, "scheduler_config.json")
         alphas_cumprod = torch.cumprod(1.0 - _betas(known), dim=0)
         final = torch.tensor(1.0) if known.set_alpha_to_one else alphas_cumprod[0]
         return cls(alphas_cumprod, final, known.steps_offset, known.prediction_type)
 
     def spacing(self, num_steps: int) -> int:
-        """How many training timesteps one of `num_steps` steps covers."""
+        """Number of training timesteps that one of `num_steps` steps covers."""
         return len(self.alphas_cumprod) // num_steps
 
     def timesteps(self, num_steps: int) -> list[int]:
@@ -47,7 +47,7 @@ class NoiseSchedule:
         return [index * self.spacing(num_steps) + self.steps_offset for index in reversed(range(num_steps))]
 
     def alpha(self, t: int) -> Tensor:
-        """Share of signal at `t`; timesteps below 0 mean the clean end."""
+        """Share of signal at `t`; a timestep below 0 is the clean end."""
         return self.alphas_cumprod[t] if t >= 0 else self.final_alpha_cumprod
 
 
@@ -67,7 +67,7 @@ def add_noise(schedule: NoiseSchedule, latents: Tensor, noise: Tensor, t: int) -
 
 
 def training_target(schedule: NoiseSchedule, latents: Tensor, noise: Tensor, t: int) -> Tensor:
-    """What the network should predict at level `t` for clean `latents` and `noise`."""
+    """The output that the network is trained for, at level `t`, clean `latents` and `noise`."""
     if schedule.prediction_type == "epsilon":
         return noise
     a = schedule.alpha(t)

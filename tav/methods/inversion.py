@@ -1,4 +1,4 @@
-"""DDIM inversion: walk a clip's clean latents up to noise, so that sampling from there gives the clip back."""
+"""DDIM inversion: from a clip's clean latents up to noise, so that sampling from that noise gives the clip back."""
 
 from collections.abc import Iterator
 

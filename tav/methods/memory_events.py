@@ -1,4 +1,4 @@
-"""What a loop says when memory ran out and attention goes on in smaller pieces."""
+"""The event for attention in smaller pieces, after memory ran out."""
 
 from collections.abc import Iterator
 from typing import TypeVar

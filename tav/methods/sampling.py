@@ -16,7 +16,7 @@ from tav.settings import SampleSettings
 
 
 def start_latents(inverted_latents: Tensor, settings: SampleSettings) -> Tensor:
-    """Where sampling starts (float32): the inverted latents, varied by sqrt(1-S^2) z + S noise(seed), or noise alone.
+    """The latents that sampling starts from (float32): inverted ones z, sqrt(1-S^2) z + S noise(seed), or noise alone.
 
     The noise is drawn on the CPU, so that a seed means the same video on every device.
     """

@@ -1,4 +1,4 @@
-"""One-shot tuning (Tune-A-Video, arXiv 2212.11565): teach the inflated network the motion of one clip.
+"""One-shot tuning (Tune-A-Video, arXiv 2212.11565): train the inflated network on the motion of one clip.
 
 AdamW on the attention queries and the temporal layers; every step sees the whole clip at one random timestep.
 """
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 CHECK_AT = 5
 # The mean over a clip's latents makes gradients of 1e-6, which float16 cannot hold; a power of two costs no accuracy.
 FP16_LOSS_SCALE = 2.0**16
-# What AdamW remembers of each parameter.
+# AdamW's state of each parameter.
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 
 class Tuning:
     """A tuning run: its parameters, optimiser, random state and step count. All of it is in `state()`.
 
-    `rung` says what the backward pass recomputes; it changes no result. When memory runs out the next one is tried.
+    `rung` is what the backward pass recomputes; it changes no result. When memory runs out, the next rung is tried.
     """
 
     def __init__(self, video: VideoUNet, settings: TuneSettings, rung: Rung | None = None) -> None:
@@ -50,7 +50,7 @@ class Tuning:
         self.generator = torch.Generator().manual_seed(settings.seed)
 
     def state(self) -> dict[str, Tensor]:
-        """Everything an exact continuation needs, as float32 tensors by name (no copies: save before the next step)."""
+        """The tensors, by name, from which a run continues exactly; not copies, so save them before the next step."""
         state = {"step": torch.tensor(self.step), "random_state": self.generator.get_state()}
         for name, parameter in self.parameters.items():
             state[f"parameter/{name}"] = parameter.detach()
@@ -73,7 +73,7 @@ class Tuning:
         self.step = int(state["step"])
 
     def _fits(self, state: dict[str, Tensor]) -> bool:
-        """Is all there that a state of this network has? AdamW keeps nothing for what never had a gradient."""
+        """Whether `state` has all tensors of this network; AdamW has none for a parameter that never had a gradient."""
         if not {"step", "random_state"} <= state.keys():
             return False
         for name, parameter in self.parameters.items():
@@ -95,7 +95,7 @@ def training_loss(
 
 
 def gradients(tuning: Tuning, loss: Tensor, scale: float = 1.0) -> None:
-    """The backward pass: gradients of `loss` in the tuned parameters. It runs on `scale` times the loss."""
+    """Set the tuned parameters' gradients to those of `loss`; the backward pass runs on `scale` times the loss."""
     tuning.optimizer.zero_grad(set_to_none=True)
     (loss * scale).backward()  # type: ignore[no-untyped-call]
     if scale != 1:
@@ -105,9 +105,9 @@ def gradients(tuning: Tuning, loss: Tensor, scale: float = 1.0) -> None:
 
 
 def optimise(tuning: Tuning) -> Tensor:
-    """One AdamW step, gradients clipped to the norm of the settings; returns the norm before clipping.
+    """Make one AdamW step with clipped gradients and return their norm before clipping.
 
-    If a gradient is not finite nothing is changed.
+    Nothing is changed if a gradient is not finite.
     """
     norm = nn.utils.clip_grad_norm_(tuning.parameters.values(), tuning.settings.max_grad_norm)
     if norm.isfinite():
@@ -121,8 +121,8 @@ def tune(
 ) -> Iterator[TuneStep | NotLearning | Recomputing]:
     """Run `tuning` up to its settings' steps on a clip (mean and std (1 c f h w)) and its caption's context (1 n d).
 
-    At every yield the run is whole: `tuning.state()` taken there and loaded into a new run continues it exactly, and
-    closing the generator leaves it there.
+    At every yield `tuning.state()` is complete: a new run that loads it continues exactly. Closing the generator leaves
+    the run at that step.
     """
     device = tuning.video.device
     mean, std, context = clip.mean.to(device), clip.std.to(device), context.to(device)
@@ -130,7 +130,7 @@ def tune(
     with learning(tuning):
         while tuning.step < tuning.settings.steps:
             before, rung = check.before() if check else {}, tuning.rung
-            with _whole_or_undone(tuning):
+            with _restored_on_failure(tuning):
                 posterior_noise, noise, t = _draw(tuning, mean, len(schedule.alphas_cumprod))
                 loss, norm = _step(tuning, schedule, mean + std * posterior_noise, noise, t, context)
             if tuning.rung != rung:
@@ -143,8 +143,8 @@ def tune(
 
 
 @contextmanager
-def _whole_or_undone(tuning: Tuning) -> Iterator[None]:
-    """A step that fails leaves the run as the step before left it, random state included."""
+def _restored_on_failure(tuning: Tuning) -> Iterator[None]:
+    """Restore the random state if the step fails, so that the run is as it was before the step."""
     state = tuning.generator.get_state()
     try:
         yield
@@ -156,9 +156,9 @@ def _whole_or_undone(tuning: Tuning) -> Iterator[None]:
 def _step(
     tuning: Tuning, schedule: NoiseSchedule, latents: Tensor, noise: Tensor, t: int, context: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Optimise once and return (loss, gradient norm). In float16 a loss scaled too far is scaled less.
+    """Optimise once and return (loss, gradient norm). In float16 the loss scale goes down until the norm is finite.
 
-    Every step starts from the same scale, so that a run has no state for it. Raises TavError when nothing helps.
+    Every step starts from the same scale, so the scale is not part of a run's state. Raises TavError if no scale helps.
     """
     scale = FP16_LOSS_SCALE if tuning.video.dtype == torch.float16 else 1.0
     while True:
@@ -180,7 +180,7 @@ def _try_step(
     context: Tensor,
     scale: float,
 ) -> tuple[Tensor, Tensor]:
-    """The step on the run's rung. Where memory runs out before anything is changed, the next rung is taken for good."""
+    """Compute gradients on the run's rung, and optimise. If memory runs out, the run goes on with the next rung."""
     while True:
         with out_of_memory(tuning.video.device) as failed, recomputing(tuning.video, tuning.rung):
             loss = training_loss(tuning.video, schedule, latents, noise, t, context)
@@ -206,7 +206,7 @@ def _draw(tuning: Tuning, like: Tensor, num_timesteps: int) -> tuple[Tensor, Ten
 
 @contextmanager
 def learning(tuning: Tuning) -> Iterator[None]:
-    """While inside, the run's parameters take gradients."""
+    """Let the run's parameters take gradients inside the context."""
     for parameter in tuning.parameters.values():
         parameter.requires_grad_(True)
     try:
@@ -218,7 +218,7 @@ def learning(tuning: Tuning) -> Iterator[None]:
 
 
 class _LearningCheck:
-    """Watches the first steps: had every tuned parameter a gradient, and did more than weight decay move it?"""
+    """Checks in the first steps that every tuned parameter has a gradient and moves by more than weight decay."""
 
     def __init__(self, tuning: Tuning, frames: int) -> None:
         self.tuning = tuning
@@ -229,11 +229,11 @@ class _LearningCheck:
         self.seen = 0
 
     def before(self) -> dict[str, Tensor]:
-        """Copies of the parameters that nothing but weight decay is known to have moved yet."""
+        """Copies of the parameters that have not yet been seen to move by more than weight decay."""
         return {name: self.tuning.parameters[name].detach().clone() for name in self.not_moved}
 
     def finished(self, before: dict[str, Tensor]) -> bool:
-        """Note what the step just done has shown; True when nothing is left to see or the time is up."""
+        """Record the step just done; True when every parameter has passed, or the steps to check are over."""
         settings = self.tuning.settings
         decay = 1 - settings.learning_rate * settings.weight_decay
         self.seen += 1
@@ -249,7 +249,7 @@ class _LearningCheck:
         return over or not (self.without_gradient | self.not_moved)
 
     def failure(self) -> NotLearning | None:
-        """What has not learned, unless too few steps were seen (two) to show it."""
+        """The parameters that did not learn; None if all did, or if too few steps (under three) were seen."""
         if not (self.without_gradient | self.not_moved) or self.seen < 3:
             return None
         return NotLearning(self.tuning.step, tuple(sorted(self.without_gradient)), tuple(sorted(self.not_moved)))

@@ -1,1 +1,1 @@
-"""The three swaps that make a 2-D UNet a video network (method: Tune-A-Video, arXiv 2212.11565, section 4)."""
+"""The layers that make a 2-D UNet a video network (method: Tune-A-Video, arXiv 2212.11565, section 4)."""

@@ -1,7 +1,7 @@
-"""Attention: between frames sparse-causal in space and full in time, to the text once for all frames of a clip.
+"""Attention layers of the video network: between frames, over time, and to the text.
 
-Frames are folded into the batch everywhere; `Folding` says how many of them make one clip. Here is also the linear
-layer whose float32 weight is tuned.
+Frames are folded into the batch; `Folding` holds how many make one clip. The linear layer whose float32 weight is tuned
+is here too.
 """
 
 from collections.abc import Callable
@@ -21,15 +21,14 @@ Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 @dataclass
 class Folding:
-    """What all layers of one network share: how many frames of each clip lie side by side in the batch, and the kernels
-    that attention runs on."""
+    """State that all layers of a network share: frames of each clip in the batch, and the attention kernels."""
 
     frames: int = 1
     kernels: Kernels = field(default_factory=Kernels)
 
 
 def zero_init(linear: nn.Linear) -> nn.Linear:
-    """Zero weight and bias, so that the layer's branch adds exactly nothing until it is tuned."""
+    """The layer with weight and bias set to zero, so that its branch adds nothing until it is tuned."""
     nn.init.zeros_(linear.weight)
     nn.init.zeros_(linear.bias)
     return linear
@@ -42,7 +41,7 @@ class TunedLinear(nn.Linear):
 
     @classmethod
     def copy_of(cls, linear: nn.Linear) -> "TunedLinear":
-        """The same layer with a float32 weight of its own."""
+        """A copy of the layer with a float32 weight of its own; the bias is shared."""
         copy = cls(linear.in_features, linear.out_features, bias=linear.bias is not None, device="meta")
         copy.weight = nn.Parameter(linear.weight.detach().to(torch.float32, copy=True))
         if linear.bias is not None:
@@ -66,7 +65,7 @@ class SparseCausalAttention:
         self.over_frames = _PATTERNS[pattern]
 
     def __call__(self, attn: Any, hidden_states: Tensor, *_: Any, **__: Any) -> Tensor:
-        """(b f) n c -> (b f) n c. What diffusers passes besides is for cross-attention and has no meaning here."""
+        """(b f) n c -> (b f) n c. Other arguments of diffusers are for cross-attention and are ignored."""
         frames, heads = self.folding.frames, attn.heads
         projections = (attn.to_q(hidden_states), attn.to_k(hidden_states), attn.to_v(hidden_states))
         q, k, v = (rearrange(x, "(b f) n (h d) -> b f h n d", f=frames, h=heads) for x in projections)
@@ -75,13 +74,13 @@ class SparseCausalAttention:
 
 
 class TextAttention:
-    """Processor for a diffusers `attn2`: all frames of a clip attend to the one caption, projected once for all."""
+    """Processor for a diffusers `attn2`: all frames of a clip attend to its caption, projected once for all of them."""
 
     def __init__(self, folding: Folding) -> None:
         self.folding = folding
 
     def __call__(self, attn: Any, hidden_states: Tensor, encoder_hidden_states: Tensor, *_: Any, **__: Any) -> Tensor:
-        """(b f) n c, with the text's states ((b f) m e) equal for the frames of a clip -> (b f) n c."""
+        """(b f) n c -> (b f) n c; the text's states ((b f) m e) are equal for all frames of a clip."""
         frames, heads = self.folding.frames, attn.heads
         text = encoder_hidden_states[::frames]
         q = rearrange(attn.to_q(hidden_states), "b n (h d) -> b h n d", h=heads)
@@ -147,7 +146,7 @@ _PATTERNS = {
 
 
 class TemporalAttention(nn.Module):
-    """Self-attention over the frames of each spatial token; not causal, no positions. Starts as exactly nothing.
+    """Self-attention over the frames of each spatial token; not causal, no positions. Its output starts at zero.
 
     The paper starts it as the identity; the official code zeroes the output's weight but not its bias.
     """

@@ -24,16 +24,16 @@ Part = Literal["down", "mid", "up"]
 
 @dataclass(frozen=True)
 class Tuned:
-    """One tuned parameter, tagged where it is made: its part of the UNet and, for a query, the base's own weight."""
+    """A tuned parameter, its part of the UNet and, for a query, the base's weight."""
 
     parameter: nn.Parameter
     part: Part
     base: Tensor | None
-    over_frames: bool = False  # a temporal query or key, which has nothing to learn from one frame
+    over_frames: bool = False  # a temporal query or key, which cannot learn from one frame
 
 
 class VideoUNet(nn.Module):
-    """A 2-D UNet that sees clips. Made by `inflate`; parameters keep the 2-D network's names."""
+    """A 2-D UNet that computes on clips. Made by `inflate`; parameters keep the 2-D network's names."""
 
     def __init__(self, unet: nn.Module, frame_attention: FrameAttention) -> None:
         super().__init__()
@@ -46,13 +46,13 @@ class VideoUNet(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
-        """The precision the frozen weights are in and the network computes in."""
+        """Precision of the frozen weights and of the computation."""
         dtype: torch.dtype = self.unet.conv_in.weight.dtype
         return dtype
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Device of the weights."""
         device: torch.device = self.unet.conv_in.weight.device
         return device
 
@@ -84,9 +84,9 @@ class VideoUNet(nn.Module):
         return rearrange(prediction, "(b f) c h w -> b c f h w", f=frames)
 
     def patiently(self, latents: Tensor, t: int, context: Tensor) -> Tensor:
-        """`forward` without gradients; where memory runs out, attention is done in smaller pieces, from then on.
+        """`forward` without gradients; if memory runs out, attention is computed in smaller pieces from then on.
 
-        Raises DeviceMemoryError when even single rows do not help.
+        Raises DeviceMemoryError if pieces of one row do not fit either.
         """
         kernels = self.folding.kernels
         while True:
@@ -102,7 +102,7 @@ class VideoUNet(nn.Module):
             kernels.rows = max(1, kernels.rows // 8)
 
     def state_dict(self, *args: Any, **kwargs: Any) -> Any:
-        """The 2-D network's names, plus attn_temp and norm_temp in each transformer block."""
+        """Tensors by the 2-D network's names, plus attn_temp and norm_temp in each transformer block."""
         return self.unet.state_dict(*args, **kwargs)
 
     def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
@@ -118,7 +118,7 @@ def inflate(unet: Any, *, frame_attention: FrameAttention = "sparse-causal", see
     """Make `unet` (a diffusers UNet2DConditionModel of SD 1.x or 2.x) a video network; `deflate` undoes it.
 
     The temporal layers' queries, keys and values are drawn from `seed`; their output is zero, so that one frame, and
-    equal frames, give exactly what the 2-D network gives. Raises BaseModelError for networks of another make.
+    equal frames, give exactly what the 2-D network gives. Raises BaseModelError for networks of another kind.
     """
     _refuse(unet)
     video = VideoUNet(unet, frame_attention)
@@ -139,7 +139,7 @@ def inflate(unet: Any, *, frame_attention: FrameAttention = "sparse-causal", see
 
 
 def deflate(video: VideoUNet) -> Any:
-    """Give the 2-D UNet back as it was before `inflate`, bit for bit. The video network must not be used again."""
+    """The 2-D UNet as it was before `inflate`, bit for bit. The video network must not be used again."""
     while video.undo:
         video.undo.pop()()
     video.tuned.clear()

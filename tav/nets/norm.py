@@ -8,7 +8,7 @@ from tav.nets.attention import Folding
 
 
 class ClipGroupNorm(nn.GroupNorm):
-    """A GroupNorm that shares the parameters of `norm` and sees the frames of each clip as one picture."""
+    """A GroupNorm with the parameters of `norm` whose statistics are over all frames of a clip."""
 
     def __init__(self, norm: nn.GroupNorm, folding: Folding) -> None:
         super().__init__(norm.num_groups, norm.num_channels, eps=norm.eps, affine=norm.affine, device="meta")

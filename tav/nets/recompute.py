@@ -1,6 +1,6 @@
-"""The recompute ladder: which activations are made again in the backward pass instead of being kept.
+"""Recomputation: activations that the backward pass computes again instead of keeping them.
 
-Each rung keeps less than the one before and costs more time; gradients are the same on all of them.
+Each rung keeps fewer activations than the one before and takes more time; gradients are equal on all of them.
 """
 
 from collections.abc import Iterator
@@ -25,18 +25,18 @@ def next_rung(rung: Rung) -> Rung | None:
 
 @contextmanager
 def recomputing(video: VideoUNet, rung: Rung) -> Iterator[None]:
-    """While inside, backward passes of `video` recompute what `rung` does not keep."""
+    """Inside the context, backward passes of `video` recompute the activations that `rung` does not keep."""
     chosen = list(_recomputed(video, rung))
     for module in chosen:
-        # Non-reentrant: the reentrant kind gives no gradient to weights below a frozen input (method.md, section 5).
-        # No layer draws random numbers, so there is no random state to bring back.
+        # Non-reentrant: the reentrant kind gives no gradient to weights below a frozen input (method.md, section 7).
+        # No layer draws random numbers, so no random state needs to be restored.
         forward = partial(checkpoint, module.forward, use_reentrant=False, preserve_rng_state=False)
         module.forward = forward
     try:
         yield
     finally:
         for module in chosen:
-            del module.forward  # the class's own shows again
+            del module.forward  # the class's method is used again
 
 
 def _recomputed(video: VideoUNet, rung: Rung) -> Iterator[nn.Module]:
@@ -46,7 +46,7 @@ def _recomputed(video: VideoUNet, rung: Rung) -> Iterator[nn.Module]:
             if rung == "feed-forward":
                 yield from (inner.ff for inner in transformer.transformer_blocks)
             elif rung in ("blocks", "all"):
-                yield transformer  # with its temporal layers, which hang on its inner blocks
+                yield transformer  # with the temporal layers of its inner blocks
         if rung == "all":
             yield from block.resnets
             for name in ("downsamplers", "upsamplers"):

@@ -1,4 +1,4 @@
-"""The clip's own sound: whether an edit can keep it, and the piece that goes with its frames."""
+"""A clip's sound: whether an edit can keep it, and the part that belongs to the edit's frames."""
 
 import errno
 import os
@@ -12,18 +12,18 @@ from pathlib import Path
 from tav.errors import VideoError
 from tav.video.ffmpeg import finish, from_file, one_line
 
-BEFORE = 10  # seconds: containers without an index find a place only roughly
+BEFORE = 10  # seconds of earlier start: containers without an index seek only roughly
 
 
 def in_step(timestamps: Sequence[float], fps: Fraction) -> bool:
-    """Whether frames taken at these seconds and shown at `fps` are never off by more than one of their intervals."""
+    """Whether frames of these times (seconds), shown at `fps`, are never off by more than one interval."""
     first, interval = timestamps[0], float(1 / fps)
     return all(abs(t - first - k * interval) <= interval for k, t in enumerate(timestamps))
 
 
 def has_sound(path: Path) -> bool:
-    """Is there a sound track?"""
-    # Copied, not decoded: a track that ffmpeg cannot decode is one all the same.
+    """Whether the file has a sound track."""
+    # Copied, not decoded: a track that ffmpeg cannot decode counts too.
     asked = ["-map", "0:a:0", "-c", "copy", "-t", "0", "-f", "null", "-"]
     return path.is_file() and finish([*from_file(path), *asked]).returncode == 0
 
@@ -32,12 +32,12 @@ def has_sound(path: Path) -> bool:
 def cut_sound(path: Path, start: float, seconds: float) -> Iterator[Path]:
     """Yield a WAV of exactly `seconds` of the first sound track from `start` seconds after the first frame.
 
-    Silent where the track is; mono or stereo. It is gone when the context is left. Raises VideoError if it cannot be
-    decoded, OSError on a full disk.
+    It is silent where the track is, mono or stereo, and removed at the end of the context. Raises VideoError if the
+    track cannot be decoded, OSError on a full disk.
     """
     at = _first_frame(path) + start
-    # Real timestamps (copyts), since the tracks of a file need not start together. first_pts: one that starts late is
-    # silent until then; async: so are gaps.
+    # copyts keeps the file's timestamps, since its tracks need not start together. first_pts fills a late start with
+    # silence, async fills gaps.
     window = f"atrim=start={at:.6f}:end={at + seconds:.6f},asetpts=PTS-{at:.6f}/TB,aresample=async=1:first_pts=0"
     length = f"apad=whole_dur={seconds:.6f},atrim=end={seconds:.6f}"
     plain = "aformat=sample_fmts=flt:sample_rates=44100|48000:channel_layouts=mono|stereo"
@@ -47,7 +47,7 @@ def cut_sound(path: Path, start: float, seconds: float) -> Iterator[Path]:
         wav = Path(folder) / "sound.wav"
         codec = ["-c:a", "pcm_f32le", "-fflags", "+bitexact", "-f", "wav"]
         done = finish([*reading, "-af", f"{window},{length},{plain}", *codec, f"{wav}"])
-        if b"No space left" in done.stderr:  # no fault of the clip's: with room, the sound is there
+        if b"No space left" in done.stderr:  # not the clip's fault
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), folder)
         if done.returncode != 0:
             raise VideoError(f"the sound of {one_line(path)} cannot be decoded", "convert it to MP4 first")

@@ -1,4 +1,4 @@
-"""From a frame as it is stored to RGB as it is seen: matrix, range, transparency, high dynamic range."""
+"""ffmpeg filters from stored frames to RGB as displayed: matrix, range, transparency, high dynamic range."""
 
 from tav.video.packets import Picture
 
@@ -6,14 +6,14 @@ from tav.video.packets import Picture
 SCALER = "flags=lanczos+accurate_rnd+full_chroma_int+bitexact"
 HDR_TRANSFERS = "smpte2084", "arib-std-b67"
 WIDE_PRIMARIES = "bt2020", "smpte431", "smpte432"
-# Light of 203 cd/m2 is the white of a page or a cloud (ITU-R BT.2408), 1000 the brightest that is told apart.
+# In cd/m2: the white of paper (ITU-R BT.2408), and the brightest light that tone mapping keeps apart.
 WHITE, BRIGHTEST = 203, 1000
 
 
 def scaled_rgb(picture: Picture, displayed: tuple[int, int], size: tuple[int, int]) -> str:
-    """Filters that bring a frame to rgb24 of `size` (width, height). Transparency is shown on white, as a page does.
+    """Filters that convert a frame to rgb24 of `size` (width, height). Transparency is shown on white.
 
-    PQ and HLG are tone-mapped: what is darker than a third of white keeps its light, the rest is pressed together.
+    PQ and HLG are tone-mapped: light below a third of white is kept, brighter light is compressed.
     """
     scale = f"scale={size[0]}:{size[1]}:{SCALER}{_guessed_matrix(picture, displayed)}"
     if picture.transfer in HDR_TRANSFERS or picture.primaries in WIDE_PRIMARIES:
@@ -26,15 +26,15 @@ def scaled_rgb(picture: Picture, displayed: tuple[int, int], size: tuple[int, in
 
 
 def _guessed_matrix(picture: Picture, displayed: tuple[int, int]) -> str:
-    """Players take an unlabelled picture larger than standard definition for BT.709; ffmpeg would take BT.601."""
+    """The matrix of an unlabelled picture above standard definition: BT.709, as in players; ffmpeg takes BT.601."""
     large = displayed[0] >= 1280 or displayed[1] > 576
     return ":in_color_matrix=bt709" if picture.matrix == "unknown" and large else ""
 
 
 def _standard_light(picture: Picture) -> str:
-    """High dynamic range or wide colours to those of BT.709, in linear light.
+    """Filters from high dynamic range or wide colours to BT.709, in linear light.
 
-    agamma=false: else the light of HLG is found channel by channel, and saturated colours come out too bright.
+    Without agamma=false HLG is decoded channel by channel, and saturated colours come out too bright.
     """
     hdr = picture.transfer in HDR_TRANSFERS
     given = {

@@ -1,4 +1,4 @@
-"""Where each kind of file keeps a comment. What is read was written by anyone: nothing is decoded, all is bounded."""
+"""Comments in GIF, WebP, PNG and video files. Files are untrusted: pixels are not decoded, all lengths are bounded."""
 
 import re
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import IO, Literal
 
 LONGEST_RECIPE = 100_000  # characters; Linux refuses one argument above 128 KiB
-_MOST_BYTES = 10 * LONGEST_RECIPE  # with what XMP adds: `"` becomes `&quot;`
+_MOST_BYTES = 10 * LONGEST_RECIPE  # escapes in XMP are longer: `"` becomes `&quot;`
 _MOST_CHUNKS = 10_000
 
 _XMP_START = (
@@ -20,7 +20,7 @@ _PNG_KEY = b"Comment\0"
 
 
 def as_xmp(text: str) -> bytes:
-    """ASCII `text` as the description in an XMP packet, as pictures carry it."""
+    """An XMP packet with ASCII `text` as its description."""
     return f"{_XMP_START}{escape(text, quote=False)}{_XMP_END}".encode("ascii")
 
 
@@ -46,13 +46,13 @@ def gif_comment(path: Path) -> str:
 
 
 def _gif_blocks_at(gif: bytes) -> int:
-    """Where the blocks start: behind the header and the table of colours, if it has one."""
+    """The offset of the first block, after the header and the table of colours, if any."""
     flags = gif[10] if len(gif) > 10 else 0
     return 13 + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
 
 
 def _sub_blocks(data: bytes, at: int) -> tuple[bytes, int]:
-    """A series of blocks, each behind its length, up to an empty one; and where the next thing starts."""
+    """(content, offset after it) of a series of blocks, each after its length, up to an empty one."""
     content = []
     while at < len(data) and data[at]:
         content.append(data[at + 1 : at + 1 + data[at]])
@@ -61,7 +61,7 @@ def _sub_blocks(data: bytes, at: int) -> tuple[bytes, int]:
 
 
 def webp_comment(path: Path) -> str:
-    """What `as_xmp` put into a WebP, or ""."""
+    """The description that `as_xmp` put into a WebP, or ""."""
     with path.open("rb") as file:
         file.seek(12)
         for name, size in _chunks(file, "little"):
@@ -92,7 +92,7 @@ def png_comment(path: Path) -> str:
 
 
 def _chunks(file: IO[bytes], order: Literal["little", "big"], size_first: bool = False) -> Iterator[tuple[bytes, int]]:
-    """Name and length of each chunk; whoever asks for the next one has read or skipped this one."""
+    """(name, length) of each chunk; the caller reads or skips its content before it asks for the next."""
     for _ in range(_MOST_CHUNKS):
         head = file.read(8)
         if len(head) < 8:
@@ -102,7 +102,7 @@ def _chunks(file: IO[bytes], order: Literal["little", "big"], size_first: bool =
 
 
 def ffmetadata_comment(text: str) -> str:
-    """The comment in ffmpeg's text form, where `\\` protects `=`, `;`, `#`, `\\` and the end of a line; or ""."""
+    """The comment in ffmpeg's text form, where `\\` escapes `=`, `;`, `#`, `\\` and the end of a line; or ""."""
     for line in re.findall(r"(?:[^\\\n]|\\.)+", text, re.DOTALL):
         if line.startswith("["):  # the streams' own values follow
             break

@@ -1,4 +1,4 @@
-"""ffmpeg as a child process: the only place that starts one. A child never outlives the call that started it."""
+"""ffmpeg as a child process, started only here. A child never outlives the call that started it."""
 
 import subprocess
 import tempfile
@@ -11,7 +11,7 @@ import imageio_ffmpeg
 
 from tav.errors import VideoError
 
-# ffmpeg also "plays" text files, playlists and scripts, which may name other files or hosts: only real containers pass.
+# Only real containers: ffmpeg also opens playlists and scripts, which may name other files or hosts.
 FORMATS = (
     "mov,matroska,webm,avi,gif,mpeg,mpegts,ogg,flv,asf,ivf,mxf,dv,nut,h264,hevc,av1,obu,m4v,mjpeg,mpegvideo,"
     "rm,wtv,yuv4mpegpipe,jpegxl_anim,apng,webp_anim,png_pipe,jpeg_pipe,webp_pipe,bmp_pipe,tiff_pipe"
@@ -24,7 +24,7 @@ def one_line(text: object) -> str:
 
 
 def from_file(path: Path) -> list[str]:
-    """Arguments that read `path` and nothing else. Refuses what is not a file with bytes in it (VideoError)."""
+    """Arguments that read `path` and nothing else. Raises VideoError unless it is a regular file and not empty."""
     name = one_line(path)
     if path.is_dir():
         raise VideoError(f"{name} is a folder, not a video", "name the video file itself")
@@ -99,7 +99,7 @@ def _supervised(child: "subprocess.Popen[bytes]", pipe: IO[bytes], errors: IO[by
 
 
 def _close_quietly(pipe: IO[bytes]) -> None:
-    with suppress(OSError):  # bytes that a dead child can no longer take
+    with suppress(OSError):  # the child may have ended before it took all bytes
         pipe.close()
 
 

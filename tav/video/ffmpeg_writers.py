@@ -14,8 +14,8 @@ from tav.video.ffmpeg import writing_to
 
 Frames = Iterator[NDArray[np.uint8]]
 
-# The same bytes every time: encoders' choices depend on the number of threads and, x264's a little, on the processor.
-# Without a limit, which of two tracks comes first in the file would depend on which encoder is faster.
+# Equal bytes at every run: encoders depend on the number of threads, and x264 a little on the processor. Without the
+# last option, the order of two tracks in the file depends on which encoder is faster.
 EXACT = ["-fflags", "+bitexact", "-flags", "+bitexact", "-threads", "1", "-max_interleave_delta", "0"]
 H264 = ["-c:v", "libx264", "-preset", "medium", "-crf", "12", "-x264-params", "cpu-independent=1"]
 VP9 = ["-c:v", "libvpx-vp9", "-crf", "18", "-b:v", "0", "-deadline", "good", "-cpu-used", "2"]
@@ -24,25 +24,25 @@ COLOURS = ["-color_range", "tv", "-colorspace", "bt709", "-color_primaries", "bt
 TO_YUV = f"scale=out_color_matrix=bt709:out_range=tv:{SCALER},format=yuv420p"
 
 FASTEST_GIF = 50  # frames a second: browsers show a frame of less than 2/100 s for ten times as long
-# One palette for all frames; an ordered dither, which stands still where the picture does.
+# One palette for all frames; an ordered dither, which does not change where the picture does not.
 PALETTE = "split[a][b];[a]palettegen=stats_mode=full[p];[b][p]paletteuse=dither=bayer:bayer_scale=4"
 
 
 def write_mp4(path: Path, frames: Frames, rate: Fraction, text: str | None, sound: Path | None, failure: str) -> None:
-    """H.264 and AAC; `text` is the tag `comment`."""
+    """Write an MP4 of H.264 and AAC; `text` becomes the tag `comment`."""
     container = ["-f", "mp4", "-movflags", "+faststart+use_metadata_tags"]
     codecs = ["-vf", TO_YUV, *H264, *COLOURS, *AAC, *EXACT, *container, *_tags(text)]
     _encode(path, map(_even, frames), rate, sound, codecs, failure)
 
 
 def write_webm(path: Path, frames: Frames, rate: Fraction, text: str | None, sound: Path | None, failure: str) -> None:
-    """VP9 and Opus; `text` is the tag `COMMENT`."""
+    """Write a WebM of VP9 and Opus; `text` becomes the tag `COMMENT`."""
     codecs = ["-vf", TO_YUV, *VP9, *COLOURS, *OPUS, *EXACT, "-f", "webm", *_tags(text)]
     _encode(path, map(_even, frames), rate, sound, codecs, failure)
 
 
 def write_gif(path: Path, frames: Frames, rate: Fraction, text: str | None, _: Path | None, failure: str) -> None:
-    """GIF with a palette of its own; `text` is a comment. Delays are whole 1/100 s, but do not add up to a drift."""
+    """Write a GIF with its own palette; `text` becomes a comment. Delays are whole 1/100 s, without growing drift."""
     fewer = f"fps={FASTEST_GIF}," if rate > FASTEST_GIF else ""
     _encode(path, frames, rate, None, ["-vf", fewer + PALETTE, *EXACT, "-f", "gif"], failure)
     if text is not None:

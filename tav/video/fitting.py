@@ -21,17 +21,17 @@ class Rectangle(NamedTuple):
         return frames[:, self.y : self.y + self.height, self.x : self.x + self.width]
 
     def shrunk(self, factor: int) -> "Rectangle":
-        """The same part of pictures that are `factor` times smaller, at least one pixel of it."""
+        """The same part of pictures that are `factor` times smaller, at least one pixel wide and high."""
         width, height = (max(1, side // factor) for side in (self.width, self.height))
         return Rectangle(self.x // factor, self.y // factor, width, height)
 
 
 @dataclass(frozen=True)
 class Fit:
-    """`size` and `scaled` are (width, height): the network's picture, and the clip's after scaling.
+    """`size` and `scaled` are (width, height) of the network's picture and of the scaled clip.
 
-    `window` is the part of the scaled picture that is kept, `content` where it lies in the network's picture; what is
-    outside `content` is black.
+    `window` is the part of the scaled clip that is kept, `content` its place in the network's picture, which is black
+    outside it.
     """
 
     size: tuple[int, int]

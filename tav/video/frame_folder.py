@@ -16,13 +16,13 @@ from tav.video.fitting import Fit
 
 ENDINGS = ".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"
 FORMATS = "PNG", "JPEG", "WEBP", "BMP", "TIFF"
-# A folder does not say how fast its frames follow each other: at this rate, each of them is taken by default.
+# The rate assumed for a folder, which has none; at this rate every frame is taken by default.
 PICTURES_PER_SECOND = 12
 _ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)
 
 
 def frame_files(folder: Path) -> list[Path]:
-    """The pictures in `folder` in natural order; other and hidden files are passed over. Raises VideoError at none."""
+    """The pictures in `folder` in natural order, without hidden files. Raises VideoError if there are none."""
     try:
         inside = [path for path in folder.iterdir() if path.suffix.lower() in ENDINGS and path.is_file()]
     except OSError as error:
@@ -35,13 +35,13 @@ def frame_files(folder: Path) -> list[Path]:
 
 
 def _natural(name: str) -> tuple[list[tuple[int, int, str]], str]:
-    """Numbers in a name count by value; names that differ only in leading zeros or capitals stay in a fixed order."""
+    """A sort key: numbers count by value; names that differ only in leading zeros or capitals have a fixed order."""
     parts = re.findall(r"[0-9]+|[^0-9]+", name)
     return [(0, int(part), "") if part[0] in "0123456789" else (1, 0, part.lower()) for part in parts], name
 
 
 def folder_size(files: list[Path]) -> tuple[int, int]:
-    """Width and height (as displayed) that all frames share. Raises VideoError naming the first that differs."""
+    """Width and height (as displayed) that all frames share. Raises VideoError that names the first that differs."""
     sizes = [_size(path) for path in files]
     usual = max(set(sizes), key=sizes.count)
     for path, size in zip(files, sizes, strict=True):
@@ -60,7 +60,7 @@ def _size(path: Path) -> tuple[int, int]:
 
 
 def read_frames(files: list[Path], fitted: Fit) -> NDArray[np.uint8]:
-    """The pictures fitted as `fitted` says, uint8 (f, h, w, 3). Raises VideoError naming one that is damaged."""
+    """The pictures, scaled and cropped by `fitted`, uint8 (f, h, w, 3). Raises VideoError that names a damaged one."""
     width, height = fitted.size
     frames = np.zeros((len(files), height, width, 3), np.uint8)
     window = fitted.window
@@ -83,7 +83,7 @@ def read_picture(path: Path) -> Image.Image:
 
 
 def _eight_bits(picture: Image.Image) -> Image.Image:
-    """Pillow cuts 16 bits of grey off at 255 unless they are scaled first. Raises ValueError for what has no range."""
+    """The picture with 8 bits a channel; Pillow would clip 16-bit grey at 255. Raises ValueError for floating point."""
     if picture.mode == "F":
         raise ValueError("its pixels are floating-point numbers")
     if not picture.mode.startswith("I"):
@@ -96,12 +96,12 @@ def _eight_bits(picture: Image.Image) -> Image.Image:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
-    """A picture of a known kind. Whatever Pillow finds wrong with it, now or later, becomes a VideoError."""
+    """Yield an opened picture of a known format. Pillow's errors inside the context become a VideoError."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what Pillow thinks of a picture's metadata
+            warnings.simplefilter("ignore")  # Pillow warns about a picture's metadata
             with Image.open(path, formats=FORMATS) as picture:
                 yield picture
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        message = f"{one_line(path)} is no picture that can be read: {one_line(error)}"
-        raise VideoError(message, "mend it or take it out") from None
+        message = f"{one_line(path)} cannot be read as a picture: {one_line(error)}"
+        raise VideoError(message, "replace or remove it") from None

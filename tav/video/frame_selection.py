@@ -1,4 +1,4 @@
-"""Which frames of a clip are taken: start, stride or rate, and how many."""
+"""The choice of a clip's frames: start, stride or rate, and number."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ EPSILON = 1e-6  # seconds: a start copied from a printed timestamp still means t
 
 @dataclass(frozen=True)
 class FrameChoice:
-    """The chosen frames' numbers in the clip (from 0, strictly rising) and the rate they are to be shown at.
+    """The chosen frames' numbers in the clip (from 0, strictly rising) and the rate to show them at.
 
     `stride` is the distance between two of them; None if they were chosen by timestamp (setting `fps`).
     """
@@ -28,7 +28,7 @@ class FrameChoice:
 
 
 def choose_frames(info: ClipInfo, settings: ClipSettings) -> FrameChoice:
-    """Apply `settings`. Raises VideoError if `start`, `fps` or an explicit `frames` asks for what the clip has not."""
+    """The frames chosen by `settings`. Raises VideoError if the clip lacks the `start`, `fps` or `frames` asked for."""
     start = _start_index(info, settings.start)
     stride = None
     candidates: Sequence[int]

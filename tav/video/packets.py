@@ -1,4 +1,4 @@
-"""A first look into a file: its packets, copied without decoding, and how its first frame is stored."""
+"""The first inspection of a file: its packets, copied without decoding, and the storage of its first frame."""
 
 import re
 from dataclasses import dataclass, replace
@@ -7,8 +7,8 @@ from pathlib import Path
 
 from tav.video.ffmpeg import finish, from_file
 
-# Signs of a file that ends too early although ffmpeg itself is content with what it got. Names and titles, which say
-# anything, stand in lines of other levels.
+# Messages about a file that ends too early, although ffmpeg reports success. Names and titles, which can hold any text,
+# are in lines of other levels.
 CUT_OFF = re.compile(
     r"^(?:\[[^\]]+ @ \w+\] )*\[(?:warning|error|fatal)\] .*"
     r"(?:partial file|ended prematurely|corrupt input packet|Truncating packet|error reading header)",
@@ -22,17 +22,17 @@ _COLOURS = re.compile(
 )
 _SOUND = re.compile(r"^\[info\] +Stream #0:\d+(\[0x[0-9a-f]+\])?(\(\S+\))?: Audio: ", re.MULTILINE)
 _ALPHA_ASIDE = re.compile(r"^\[info\] +alpha_mode +: 1$", re.MULTILINE)
-# Codecs of which a packet is a frame, in containers that know every packet's time and where decoding can start.
+# Codecs with one frame in a packet; containers that store each packet's time and whether decoding can start there.
 _PLAIN_CODECS = {"h264", "hevc", "vp9", "av1", "prores", "mjpeg", "dnxhd", "ffv1"}
 _PLAIN_CONTAINERS = re.compile(r"^\[info\] Input #0, (mov|matroska)\b", re.MULTILINE)
-# VP8 and VP9 keep alpha beside the picture, where only these decoders look.
+# VP8 and VP9 store alpha beside the picture; only these decoders read it.
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 _KEY, _DISCARD = 1, 4
 
 
 @dataclass(frozen=True)
 class Picture:
-    """How a frame is stored, in ffmpeg's words; `decoder` is named only where the usual one would not do."""
+    """The storage of a frame, in ffmpeg's names; `decoder` is set only where the default one does not suffice."""
 
     pixel_format: str = "yuv420p"
     interlaced: bool = False
@@ -47,7 +47,7 @@ class Picture:
         return re.match(r"yuva|rgba|bgra|argb|abgr|gbrap|ya|pal8|ayuv|vuya", self.pixel_format) is not None
 
     def reading(self, path: Path) -> list[str]:
-        """Arguments that read `path` with the right decoder."""
+        """ffmpeg arguments that read `path` with the right decoder."""
         return [*(["-c:v", self.decoder] if self.decoder else []), *from_file(path)]
 
 
@@ -56,7 +56,7 @@ PLAIN = Picture()
 
 @dataclass(frozen=True)
 class Packets:
-    """When frames are shown, told by their packets: `ticks` of `tick` seconds, rising; `keys` can be decoded alone."""
+    """Times of the shown packets: `ticks` of `tick` seconds, rising. Decoding can start at the ticks `keys`."""
 
     ticks: tuple[int, ...]
     tick: Fraction
@@ -66,7 +66,7 @@ class Packets:
 
 @dataclass(frozen=True)
 class Look:
-    """Size as displayed, picture and sound; `packets` only where each of them can be trusted to be one frame."""
+    """Size as displayed, picture and sound of a file; `packets` is None if a packet may not be exactly one frame."""
 
     width: int
     height: int
@@ -76,7 +76,7 @@ class Look:
 
 
 def look(path: Path) -> Look | None:
-    """Copy the packets of `path` and decode its first frame; None if that fails, which says nothing about why."""
+    """Inspect `path`: copy its packets and decode its first frame. None if that fails, for whatever reason."""
     copied = ["-map", "0:V:0", "-c", "copy", "-copyinkf", "-copypriorss", "1", "-f", "framecrc", "-"]
     shown = ["-map", "0:V:0", "-vf", "showinfo=checksum=0", "-frames:v", "1", "-f", "null", "-"]
     done = finish(["-copyts", *from_file(path), *copied, *shown])
@@ -96,7 +96,7 @@ def look(path: Path) -> Look | None:
 
 
 def parse_rows(framecrc: str) -> tuple[dict[str, str], list[list[str]]]:
-    """Header values by name, and per frame or packet: stream, dts, pts, duration, size, checksum, side data."""
+    """(header values by name, rows). A row is stream, dts, pts, duration, size, checksum, side data."""
     lines = framecrc.splitlines()
     header = dict(line[1:].split(": ", 1) for line in lines if line.startswith("#") and ": " in line)
     return header, [line.replace(" ", "").split(",") for line in lines if line and not line.startswith("#")]
@@ -110,7 +110,7 @@ def _displayed_width(frame: re.Match[str]) -> int:
 
 
 def _packets(header: dict[str, str], rows: list[list[str]]) -> Packets | None:
-    """None if two packets claim the same time. Packets that an edit list cuts off show nothing and are left out."""
+    """The packets; None if two have the same time. Packets that an edit list cuts off are not shown and left out."""
     flagged = sorted((int(row[2]), _flags(row), int(row[3])) for row in rows)
     shown = [(tick, duration) for tick, flags, duration in flagged if not flags & _DISCARD]
     ticks = tuple(tick for tick, _ in shown)
@@ -121,5 +121,5 @@ def _packets(header: dict[str, str], rows: list[list[str]]) -> Packets | None:
 
 
 def _flags(row: list[str]) -> int:
-    """ffmpeg writes a packet's flags only if they are other than those of a key frame."""
+    """A packet's flags; ffmpeg writes them only if they differ from those of a key frame."""
     return next((int(cell[2:], 16) for cell in row[6:] if cell.startswith("F=")), _KEY)

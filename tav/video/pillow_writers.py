@@ -1,4 +1,4 @@
-"""Animated WebP and folders of PNGs: what Pillow writes."""
+"""Writing of animated WebP and of folders of PNGs, by Pillow."""
 
 import os
 import re
@@ -21,21 +21,21 @@ from tav.video.ffmpeg import one_line
 from tav.video.ffmpeg_writers import Frames
 from tav.video.recipe_metadata import read_recipe
 
-_OURS = re.compile(r"\d{5}\.png|recipe\.toml")
+_OWN_FILES = re.compile(r"\d{5}\.png|recipe\.toml")
 SHORTEST_WEBP = 10  # ms: browsers show a shorter frame for ten times as long
 
 
 def resized(frames: Iterable[NDArray[np.uint8]], size: tuple[int, int]) -> Iterator[NDArray[np.uint8]]:
-    """Each frame (h, w, 3) at `size` (width, height), by Lanczos, when it is asked for: large ones need much memory."""
+    """Yield each frame (h, w, 3) at `size` (width, height), by Lanczos; one at a time, since large ones need memory."""
     return (np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.LANCZOS)) for frame in frames)
 
 
 def write_webp(path: Path, frames: Frames, rate: Fraction, text: str | None, _: Path | None, failure: str) -> None:
-    """Lossy WebP of high quality: a quarter of the lossless one's size. `text` is its description (XMP)."""
+    """Write a lossy WebP of high quality, a quarter of the lossless size; `text` becomes its description (XMP)."""
     shown = list(frames)
     # Times are rounded, not durations: errors do not add up.
     times = [round(1000 * number / rate) for number in range(len(shown) + 1)]
-    kept = _far_enough(times[:-1])
+    kept = _shown_frames(times[:-1])
     first, *rest = (Image.fromarray(shown[number]) for number in kept)
     durations = [after - before for before, after in pairwise([*(times[number] for number in kept), times[-1]])]
     more = {} if text is None else {"xmp": as_xmp(text)}
@@ -46,8 +46,8 @@ def write_webp(path: Path, frames: Frames, rate: Fraction, text: str | None, _: 
         raise VideoError(f"{failure}: {one_line(error)}", "choose another ending, such as .mp4") from error
 
 
-def _far_enough(times: list[int]) -> list[int]:
-    """The numbers of the frames that can be shown: each at least SHORTEST_WEBP behind the one before."""
+def _shown_frames(times: list[int]) -> list[int]:
+    """The numbers of the frames that are shown: each at least SHORTEST_WEBP after the one before."""
     kept = [0]
     for number, time in enumerate(times):
         if time - times[kept[-1]] >= SHORTEST_WEBP:
@@ -63,7 +63,7 @@ def write_pictures(
     __: Path | None,
     failure: str,  # noqa: ARG001
 ) -> None:
-    """00000.png, 00001.png, ... without loss; `text` is the comment of each."""
+    """Write lossless 00000.png, 00001.png, ...; `text` becomes the comment of each."""
     about = PngInfo()
     if text is not None:
         about.add_text("Comment", text)
@@ -75,15 +75,15 @@ def write_pictures(
 
 
 def check_folder(folder: Path) -> None:
-    """Refuse a folder that holds anything but what tav wrote: it would be lost (VideoError)."""
+    """Raise VideoError for a folder with files that tav did not write: they would be lost."""
     if not folder.exists():
         return
     if not folder.is_dir():
         raise VideoError(
-            f"{one_line(folder)} is a file that is no folder", "name a folder, or a file with an ending such as .mp4"
+            f"{one_line(folder)} is a file, not a folder", "name a folder, or a file with an ending such as .mp4"
         )
     names = [path.name for path in folder.iterdir()]
-    if names and not (all(map(_OURS.fullmatch, names)) and read_recipe(folder) is not None):
+    if names and not (all(map(_OWN_FILES.fullmatch, names)) and read_recipe(folder) is not None):
         raise VideoError(f"{one_line(folder)} is a folder that holds other files", "name a new folder, or an empty one")
 
 

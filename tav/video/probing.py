@@ -1,4 +1,4 @@
-"""What is in a clip: its size and real timestamps, exact, and without decoding more than is needed to be sure of it."""
+"""A clip's size and exact timestamps, with no more decoding than is needed to be sure of them."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -9,7 +9,7 @@ from tav.video.ffmpeg import finish, one_line
 from tav.video.frame_folder import PICTURES_PER_SECOND, folder_size, frame_files
 from tav.video.packets import CUT_OFF, PLAIN, Look, Packets, Picture, look, parse_rows
 
-# A clip of up to so many frames is decoded whole when it is probed: that is quick, and finds any damage at once.
+# Clips of at most this many frames are decoded whole when probed: it is quick and finds any damage.
 SHORT = 300
 
 
@@ -35,11 +35,11 @@ class ClipInfo:
 
 
 def probe(path: Path) -> ClipInfo:
-    """Describe the clip at `path`, a video or a folder of frames.
+    """The description of the clip at `path`, a video or a folder of frames.
 
-    Raises VideoError for what is no clip, for a file that is cut off, and for a short one (up to SHORT frames, or of a
-    kind whose packets do not tell its frames) of which any part cannot be decoded. Of a long one, `read_clip` decodes
-    what it takes.
+    Raises VideoError if it is not a clip, is cut off, or, for a short one (up to SHORT frames, or of a kind whose
+    packets do not tell its frames), if any part cannot be decoded. A long one is decoded later, by `read_clip`, as far
+    as needed.
     """
     if path.is_dir():
         return _probe_folder(path)
@@ -52,11 +52,14 @@ def probe(path: Path) -> ClipInfo:
 
 
 def probe_whole(path: Path, seen: Look | None) -> ClipInfo:
-    """Decode every frame of `path`; `seen` is the first look into it. Raises VideoError if any part is damaged."""
+    """The description of `path` from decoding every frame; `seen` is the result of `look`.
+
+    Raises VideoError if any part is damaged.
+    """
     picture = seen.picture if seen else PLAIN
     header, rows = decode_rows(path, picture)
     if seen is None:
-        raise VideoError(f"{one_line(path)} cannot be looked into", "convert it to MP4 first")
+        raise VideoError(f"{one_line(path)} cannot be inspected", "convert it to MP4 first")
     if len({row[4] for row in rows}) > 1:
         raise VideoError(f"{one_line(path)} changes its size on the way", "convert it to one size first")
     ticks, tick = tuple(int(row[2]) for row in rows), Fraction(header["tb 0"])
@@ -64,7 +67,7 @@ def probe_whole(path: Path, seen: Look | None) -> ClipInfo:
 
 
 def decode_rows(path: Path, picture: Picture) -> tuple[dict[str, str], list[list[str]]]:
-    """What `parse_rows` tells of every decoded frame. Raises VideoError if one cannot be decoded, or at none."""
+    """`parse_rows` of every decoded frame. Raises VideoError if a frame cannot be decoded, or if there is none."""
     # V leaves out cover pictures. Without enc_time_base, timestamps would be rounded to the average frame rate.
     exact = ["-map", "0:V:0", "-fps_mode", "passthrough", "-enc_time_base:v", "demux"]
     done = finish(["-xerror", *picture.reading(path), *exact, "-f", "framecrc", "-"])
@@ -114,7 +117,7 @@ def _refusal(path: Path, log: str, good: int) -> VideoError:
     if good:
         frames = "frame" if good == 1 else "frames"
         return VideoError(f"{name} is damaged or cut off: it breaks after {good} good {frames}", again)
-    foreign = "misdetection possible" in log  # only the file name's ending spoke for a video
+    foreign = "misdetection possible" in log  # only the name's ending suggests a video
     if "moov atom not found" in log and not foreign:
         return VideoError(f"{name} is cut off: the index at its end (moov) is missing", "copy or download it again")
     if CUT_OFF.search(log) and not foreign:

@@ -1,6 +1,6 @@
-"""What may spoil the learning of a motion: cuts, no motion at all, and jumps too wide from one taken frame to the next.
+"""Faults of a clip that harm the learning of its motion: cuts, no motion, and jumps between its chosen frames.
 
-Measured on small grey pictures: each block of a frame is looked for in the frame before, nearby and farther off.
+They are measured by block matching on small grey pictures: each block of a frame is searched for in the frame before.
 """
 
 from dataclasses import dataclass
@@ -12,28 +12,28 @@ from PIL import Image
 Grey = NDArray[np.float32]
 
 SIDE, BLOCK = 48, 8  # pixels of the small picture, and of a block in it
-REACH = 15  # how far a block is looked for, in pixels: almost a third of the picture
-PLAIN = 4.0  # grey levels: a block that varies less has nothing to be found again by
-ALIKE = 0.5  # a block is found where what differs is less than this share of its own variation
-MOST_STEPS = 256  # of a very long choice, only so many steps are looked at
+REACH = 15  # pixels: how far away a block is searched for, almost a third of the picture
+PLAIN = 4.0  # grey levels: a block with a smaller deviation is too plain to be matched
+ALIKE = 0.5  # a block is found where the difference is below this share of its deviation
+MOST_STEPS = 256  # the most steps from frame to frame that are measured
 
-# Measured on clips of skiers, cars and drawn figures, joined, panned over and stood still
+# The limits were measured on clips of skiers, cars and drawn figures: joined, panned over and still
 # (tests/tav/video/test_quality.py).
-# A frame does not follow from the one before if fewer blocks are found than this, or many moved farther than FAR.
+# A clip jumps if the usual share of blocks found is below FEW_FOUND, or the usual distance above FAR.
 FEW_FOUND = 0.5
 FAR = 0.12  # of the picture's side
-# A step is a cut if it finds less than this share of what so many steps before, or after, usually find.
+# A step is a cut if it finds less than CUT times the share usually found in the NEAR steps before, and after, it.
 CUT, NEAR = 0.5, 3
 STILL = 5.0  # grey levels: noise changes blocks less than this
-DARK, BAR = 24, 0.03  # grey levels, share of a side: black bars
+DARK, BAR = 24, 0.03  # black bars: the brightest grey level, the smallest share of a side
 
 
 @dataclass(frozen=True)
 class ClipQuality:
-    """What may be wrong with uint8 frames (f, h, w, 3).
+    """Faults of uint8 frames (f, h, w, 3).
 
-    `cuts` are the numbers of the frames that follow upon a cut; `still`: nothing moves; `jumps`: too far from frame to
-    frame; `bars`: shares of width and height that are black borders, (0, 0) without.
+    `cuts`: numbers of the frames after a cut. `still`: nothing moves. `jumps`: the motion between frames is too large.
+    `bars`: shares of width and height that are black borders, (0, 0) if there are none.
     """
 
     cuts: tuple[int, ...]
@@ -43,7 +43,7 @@ class ClipQuality:
 
 
 def judge(frames: NDArray[np.uint8]) -> ClipQuality:
-    """Look at the first frames (up to MOST_STEPS + 1) of uint8 (f, h, w, 3), without bars that fitting added."""
+    """The faults of the first MOST_STEPS + 1 frames, uint8 (f, h, w, 3), without the bars that fitting added."""
     if len(frames) < 2:
         return ClipQuality((), True, False, bars(frames))
     steps = measure(frames)
@@ -54,7 +54,7 @@ def judge(frames: NDArray[np.uint8]) -> ClipQuality:
 
 
 def _cuts(found: NDArray[np.float64]) -> tuple[int, ...]:
-    """The numbers of the frames behind cuts; the scenes on both sides may be of different liveliness."""
+    """The numbers of the frames after a cut; the scenes before and after it may differ in how much they move."""
     cuts = []
     for step, share in enumerate(found):
         sides = found[max(0, step - NEAR) : step], found[step + 1 : step + 1 + NEAR]
@@ -64,25 +64,25 @@ def _cuts(found: NDArray[np.float64]) -> tuple[int, ...]:
 
 
 def bars(frames: NDArray[np.uint8]) -> tuple[float, float]:
-    """Shares of width and height that are black in every frame, at the borders; less than BAR is none."""
+    """Shares of width and height at the borders that are black in every frame; 0 if not above BAR."""
     brightest = frames.max((0, 3))
     shares = _dark_ends(brightest.max(0) > DARK), _dark_ends(brightest.max(1) > DARK)
     return (shares[0] if shares[0] > BAR else 0.0), (shares[1] if shares[1] > BAR else 0.0)
 
 
 def _dark_ends(lit: NDArray[np.bool_]) -> float:
-    """The share of places before the first and behind the last that is lit; 0 if none is."""
+    """The share of places before the first and after the last lit one; 0 if none is lit."""
     places = np.flatnonzero(lit)
     return 1 - float(places[-1] - places[0] + 1) / len(lit) if len(places) else 0.0
 
 
 @dataclass(frozen=True)
 class Steps:
-    """What happens from each frame to the next, (f - 1) values each.
+    """Measurements from each frame to the next, (f - 1) values each.
 
-    `found`: the share of blocks that are in the frame before too (1 if all are plain). `moved`: how far, as a share of
-    the picture's side; a quarter of the found blocks moved farther. `changed`: the change of the block that changes
-    most, in grey levels, cast of light included.
+    `found`: share of the blocks that are found in the frame before (1 if all are plain). `moved`: the distance that a
+    quarter of the found blocks exceeds, as a share of the picture's side. `changed`: the change of the block that
+    changes most, in grey levels, changes of light included.
     """
 
     found: NDArray[np.float64]
@@ -91,7 +91,7 @@ class Steps:
 
 
 def measure(frames: NDArray[np.uint8]) -> Steps:
-    """Measure uint8 (f, h, w, 3)."""
+    """The measurements of uint8 frames (f, h, w, 3)."""
     grey = np.stack([_small(frame) for frame in frames[: MOST_STEPS + 1]])
     before, after = grey[:-1], grey[1:]
     variation = _deviation(after)
@@ -120,20 +120,20 @@ def _means(pictures: Grey) -> Grey:
 
 
 def _deviation(pictures: Grey) -> Grey:
-    """The standard deviation in every block."""
+    """The standard deviation in every block: (n, SIDE, SIDE) -> (n, blocks, blocks)."""
     deviation: Grey = np.sqrt(np.maximum(_means(pictures**2) - _means(pictures) ** 2, 0))
     return deviation
 
 
 def _best_match(before: Grey, after: Grey, variation: Grey) -> tuple[Grey, Grey]:
-    """For each block of `after`: how much the most alike place in `before` differs, and how far off it is (pixels)."""
+    """(difference, distance in pixels) between each block of `after` and the most similar place in `before`."""
     padded = np.pad(before, ((0, 0), (REACH, REACH), (REACH, REACH)), constant_values=np.nan)
     best, distance = np.full_like(variation, np.inf), np.zeros_like(variation)
     places = [(y, x) for y in range(-REACH, REACH + 1) for x in range(-REACH, REACH + 1)]
     for y, x in sorted(places, key=lambda place: place[0] ** 2 + place[1] ** 2):
         window = padded[:, REACH + y : REACH + y + SIDE, REACH + x : REACH + x + SIDE]
         differs = np.sqrt(_means((after - window) ** 2))
-        # A place farther off must be clearly better: noise alone does not move.
+        # A more distant place must match clearly better, so that noise alone is not taken for motion.
         better = differs < best - 0.02 * variation - 0.1
         best, distance = np.where(better, differs, best), np.where(better, np.float32(np.hypot(y, x)), distance)
     return best, distance

@@ -1,4 +1,4 @@
-"""From a file to the frames the network sees: one ffmpeg child selects, scales and crops."""
+"""Reading a clip's chosen frames at the network's size: one ffmpeg child selects, scales and crops."""
 
 import math
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from tav.video.spans import Span, shows_its_packets, span
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """The chosen frames, uint8 (f, h, w, 3) RGB, to be shown at `fps`; `content` is the part without letterbox bars."""
+    """The chosen frames, uint8 (f, h, w, 3) RGB, and their rate `fps`; `content` is the part without letterbox bars."""
 
     frames: NDArray[np.uint8]
     fps: Fraction
@@ -34,7 +34,7 @@ class Clip:
 
 
 def read_clip(path: Path, settings: ClipSettings, size: tuple[int, int], info: ClipInfo | None = None) -> Clip:
-    """Read the frames that `settings` chooses, fitted to `size` (width, height). `settings.size` is not looked at.
+    """The frames that `settings` chooses, fitted to `size` (width, height); `settings.size` is not used.
 
     `info` saves a second probe of the same file. Raises VideoError for a bad file or settings the clip cannot serve.
     """

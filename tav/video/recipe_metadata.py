@@ -1,4 +1,4 @@
-"""The recipe that made a video, inside the video: how it is said, how long it may be, how it is read again."""
+"""The recipe inside a video: its text, its greatest length, and reading it back."""
 
 import json
 import tomllib
@@ -11,13 +11,13 @@ from tav.formats import refuse_newer
 from tav.video.comment_fields import LONGEST_RECIPE, ffmetadata_comment, gif_comment, png_comment, webp_comment
 from tav.video.ffmpeg import from_file, one_line, reading_from
 
-# ffmpeg's text form protects every second character at worst, and says other things too.
+# ffmpeg's text form escapes characters and holds other tags too.
 _LONGEST_METADATA = 10 * LONGEST_RECIPE
-_LISTED = "00000.png", "edit.toml", "recipe.toml"  # where the recipe of a folder is
+_RECIPE_FILES = "00000.png", "edit.toml", "recipe.toml"  # in a folder, the first of these
 
 
 def recipe_text(recipe: dict[str, Any]) -> str:
-    """`recipe` as it is written into a file. Raises VideoError when it is too long for that."""
+    """The text of `recipe` in a video. Raises VideoError if it is too long."""
     text = json.dumps(recipe)  # ASCII: survives every container, locale and lone surrogate
     if len(text) > LONGEST_RECIPE:
         raise VideoError(f"the recipe has {len(text)} characters, too many for a video", "use a shorter prompt")
@@ -25,19 +25,19 @@ def recipe_text(recipe: dict[str, Any]) -> str:
 
 
 def check_recipe(recipe: dict[str, Any]) -> None:
-    """Raise VideoError when `recipe` is too long to be put into a video: worth asking before there is one."""
+    """Raise VideoError if `recipe` is too long for a video; call it before the video is made."""
     recipe_text(recipe)
 
 
 def read_recipe(path: Path) -> dict[str, Any] | None:
-    """The recipe inside what `write_video` wrote (or of an edit's folder, or a recipe's TOML); None if there is none.
+    """The recipe in a video of `write_video`, in an edit's folder or in a recipe's TOML; None if there is none.
 
-    Anyone can write one: check it. Raises VideoError if `path` cannot be read, or holds more than a recipe may,
-    NewerFormatError if a later tav wrote it.
+    Its content is untrusted. Raises VideoError if `path` cannot be read or its recipe is too long, NewerFormatError if
+    a later tav wrote it.
     """
     if path.is_dir():
         return _of_folder(path)
-    from_file(path)  # refuses what is no file
+    from_file(path)  # raises VideoError if it is not a file
     try:
         text = _reader(path)(path)
     except OSError as error:
@@ -53,14 +53,14 @@ def read_recipe(path: Path) -> dict[str, Any] | None:
 
 
 def _of_folder(folder: Path) -> dict[str, Any] | None:
-    for name in _LISTED:
+    for name in _RECIPE_FILES:
         if (folder / name).is_file():
             return read_recipe(folder / name)
     return None
 
 
 def _reader(path: Path) -> Callable[[Path], str]:
-    """By the first bytes, not by the ending: a GIF named .mp4 is a GIF."""
+    """The reader for a file's first bytes, not its ending: a GIF named .mp4 is a GIF."""
     if path.suffix == ".toml":
         return _toml
     with path.open("rb") as file:
@@ -89,7 +89,7 @@ def _ffmpeg(path: Path) -> str:
 def _parsed(text: str, parse: Callable[[str], Any]) -> dict[str, Any] | None:
     try:
         recipe = parse(text)
-    # ValueError: also numbers too long for Python; RecursionError: brackets without end.
+    # ValueError: numbers too long for Python too; RecursionError: brackets too deep.
     except (ValueError, RecursionError):
         return None
     return recipe if isinstance(recipe, dict) else None

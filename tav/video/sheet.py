@@ -13,12 +13,12 @@ from tav.video.ffmpeg import one_line
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
-NARROWEST, WIDEST = 128, 256  # pixels of one picture
+NARROWEST, WIDEST = 128, 256  # width of one picture in pixels
 MARGIN, GAP, ROW_GAP, LABEL_GAP = 20, 4, 22, 8
 FONT_SIZE, LINE_HEIGHT, MOST_LINES = 17, 23, 2
 SYSTEM_FONTS = "NotoSans-Regular.ttf", "DejaVuSans.ttf", "LiberationSans-Regular.ttf", "Arial.ttf", "arial.ttf"
 PAPER, INK = (255, 255, 255), (32, 32, 36)
-# Under this name a sheet says where its first picture is: left, top, right, bottom.
+# The PNG text entry that holds the first picture's box: left, top, right, bottom.
 FIRST = "first picture"
 
 
@@ -52,19 +52,19 @@ def first_picture(path: Path) -> Image.Image | None:
             left, top, right, bottom = map(int, sheet.info[FIRST].split())
             box = max(left, 0), max(top, 0), min(right, sheet.width), min(bottom, sheet.height)
             return sheet.convert("RGB").crop(box)
-    # SyntaxError: so Pillow calls a broken PNG.
+    # Pillow raises SyntaxError for a broken PNG.
     except (OSError, SyntaxError, Image.DecompressionBombError, KeyError, ValueError):
         return None
 
 
 def _first(lines: int, strip: Image.Image, pictures: int) -> tuple[int, int, int, int]:
-    """Where the first of so many `pictures` is, under so many `lines` of its label."""
+    """The box of the first of `pictures` pictures in a row, below `lines` lines of its label."""
     top = MARGIN + lines * LINE_HEIGHT + LABEL_GAP
     return MARGIN, top, MARGIN + (strip.width + GAP) // pictures - GAP, top + strip.height
 
 
 def _font(text: str) -> Font:
-    """Pillow's own font where it can spell `text`; it has no accents: else a common font of the system."""
+    """Pillow's own font for ASCII `text`, since it has no accents; else a common font of the system."""
     if not text.isascii():
         for name in SYSTEM_FONTS:
             with suppress(OSError):

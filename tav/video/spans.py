@@ -1,6 +1,6 @@
-"""The part of a long clip that has to be decoded: from a key frame well before the first frame taken to the last one.
+"""The part of a long clip that is decoded: from a key frame well before the first chosen frame to the last one.
 
-Where that part, decoded, does not show exactly the frames that its packets promised, nothing of this is used.
+If decoding that part does not give exactly the frames that its packets promise, the whole clip is decoded instead.
 """
 
 from bisect import bisect_right
@@ -13,7 +13,7 @@ from tav.video.packets import CUT_OFF, Packets, Picture, parse_rows
 
 @dataclass(frozen=True)
 class Span:
-    """Frames from tick `first` to tick `last`, decoded from tick `begin` on; None: from the beginning of the file."""
+    """Frames from tick `first` to tick `last`, decoded from tick `begin` on (None: from the beginning of the file)."""
 
     first: int
     last: int
@@ -21,22 +21,22 @@ class Span:
     packets: Packets
 
     def reading(self, path: Path, picture: Picture) -> list[str]:
-        """Arguments that read from there, with the file's own timestamps."""
+        """ffmpeg arguments that read `path` from `begin` on, with the file's own timestamps."""
         if self.begin is None:
             return ["-copyts", *picture.reading(path)]
         place = ["-seek_timestamp", "1", "-noaccurate_seek", "-ss", f"{float(self.begin * self.packets.tick):.6f}"]
         return ["-copyts", *place, *picture.reading(path)]
 
     def trim(self, first: int | None) -> str:
-        """The filter that ends decoding behind the last frame, and leaves out what comes before tick `first`."""
+        """The filter that ends decoding after the last frame and drops frames before tick `first`."""
         return f"trim=end_pts={self.last + 1}" + (f":start_pts={first}" if first is not None else "")
 
 
 def span(packets: Packets, first: int, last: int) -> Span:
     """The span for frames number `first` to `last`.
 
-    Decoding begins one key frame earlier than it could: some encoders call a frame so which only the frames after it
-    complete (periodic intra refresh).
+    Decoding begins one key frame earlier than needed: with periodic intra refresh, a frame that is marked as key is
+    complete only with the frames after it.
     """
     keys = packets.keys[: bisect_right(packets.keys, packets.ticks[first])]
     begin = keys[-2] if len(keys) > 2 else None
@@ -44,7 +44,7 @@ def span(packets: Packets, first: int, last: int) -> Span:
 
 
 def shows_its_packets(path: Path, picture: Picture, part: Span) -> bool:
-    """Decode `part` once: is every frame there, at its time, and whole?"""
+    """Whether decoding `part` gives the frame of every packet, at its time and undamaged."""
     exact = ["-map", "0:V:0", "-vf", part.trim(None), "-fps_mode", "passthrough", "-enc_time_base:v", "demux"]
     done = finish(["-xerror", *part.reading(path, picture), *exact, "-f", "framecrc", "-"])
     _, rows = parse_rows(done.stdout.decode(errors="replace"))

@@ -1,4 +1,4 @@
-"""From frames to a file that plays, with the recipe that made it inside; the ending of its name says which kind."""
+"""Writing frames to a video file, with their recipe inside; the name's ending chooses the format."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
@@ -31,9 +31,8 @@ def write_video(
 
     The ending of `path` chooses: MP4 (H.264), WebM (VP9), GIF, animated WebP, or without one a folder of PNGs. `sound`
     is a file whose first track goes with the frames (MP4, WebM); see `cut_sound`. The same input gives the same bytes.
-    In an MP4 or WebM an odd width or height grows by a column or row, a copy of the last: to squash would bend the
-    picture, and only yuv420p, which comes in 2 x 2 blocks, plays everywhere. Raises VideoError if it cannot be written,
-    ValueError for frames of different shapes, or none.
+    MP4 and WebM repeat the last column or row of an odd width or height: only yuv420p plays everywhere, and it has
+    blocks of 2 x 2. Raises VideoError if it cannot be written, ValueError for frames of different shapes, or none.
     """
     check_output(path)
     stream = _checked(frames)
@@ -54,7 +53,7 @@ def write_video(
 
 
 def check_output(path: Path) -> None:
-    """Raise VideoError for a place that `write_video` would refuse: worth asking before there are frames."""
+    """Raise VideoError for a path that `write_video` would refuse; call it before there are frames."""
     ending = path.suffix.lower()
     known = ", ".join(_FILES)
     if ending in (".png", ".jpg", ".jpeg"):

@@ -365,7 +365,7 @@ REFUSED: dict[str, tuple[str, Callable[[Path], object]]] = {
     "absent": ("not there", lambda path: path),
     "an empty file": ("cannot read", lambda path: path.write_bytes(b"")),
     "a text": ("cannot read", lambda path: path.write_text("not a model\n" * 99)),
-    "an empty folder": ("no pipeline", lambda path: path.mkdir()),
+    "an empty folder": ("not a pipeline", lambda path: path.mkdir()),
     "a pickle that acts": ("nothing in it was run", lambda path: saved(path, {"x.attn_temp.y": Bomb()})),
     "an old pickle that acts": (
         "nothing in it was run",
@@ -382,7 +382,7 @@ REFUSED: dict[str, tuple[str, Callable[[Path], object]]] = {
     "ModelScope": ("a ModelScope UNet3DConditionModel", modelscope),
     "a weight too few": ("lacks", lambda path: saved(path, without(slim("sd1"), "mid_block.attentions.0"))),
     "a weight too many": (
-        "holds what is not of this base",
+        "holds a weight that this base does not have",
         lambda path: saved(path, slim("sd1") | {"a.attn_temp.time_rel_pos_bias": torch.zeros(2)}),
     ),
     "another shape": ("another shape", lambda path: saved(path, first(slim("sd1"), lambda x: x[:-1]))),
@@ -398,7 +398,7 @@ REFUSED: dict[str, tuple[str, Callable[[Path], object]]] = {
     "other heads": ("attention_head_dim", lambda path: pipeline(path, "sd1", whole("sd1"), attention_head_dim=4)),
     "a config of lists": ("norm_eps", lambda path: pipeline(path, "sd1", whole("sd1"), norm_eps=[[{}]])),
     "no config": (
-        "no pipeline",
+        "not a pipeline",
         lambda path: (pipeline(path, "sd1", whole("sd1")) / "unet" / "config.json").unlink(),
     ),
     "no weights": (

@@ -133,9 +133,9 @@ def test_a_damaged_one_is_named(tmp_path: Path) -> None:
     save(tmp_path, [f"{number}.png" for number in range(3)])
     content = (tmp_path / "1.png").read_bytes()
     (tmp_path / "1.png").write_bytes(content[: len(content) // 2])
-    assert "1.png is no picture that can be read" in refusal(tmp_path)
+    assert "1.png cannot be read as a picture" in refusal(tmp_path)
     (tmp_path / "1.png").write_bytes(b"words")
-    assert "1.png is no picture that can be read" in refusal(tmp_path)
+    assert "1.png cannot be read as a picture" in refusal(tmp_path)
 
 
 def test_pixels_of_no_known_range_are_refused(tmp_path: Path) -> None:
