@@ -1,1 +1,1 @@
-"""What a person has set, and where it lies."""
+"""The user's settings, and the files that hold them."""

@@ -1,7 +1,7 @@
 """The bases that have a name here: the embedded one, those of the user's list, and those in the hub cache.
 
-The list is `bases.toml` in the user's configuration folder. Its names come before folders and hub names, so that what a
-workspace calls `photo` means the same in every folder; a folder of that name is reached as `./photo`.
+The list is `bases.toml` in the user's configuration folder. Its names win over folders and hub names, so that `photo`
+in a workspace means the same base wherever a command is called; a folder of that name is written `./photo`.
 """
 
 import difflib
@@ -32,7 +32,7 @@ HUB_CACHE = "hub cache"
 # No slash, so that it is never a name on the hub; no dot or dash in front.
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,47}")
 _NOTE = "# The bases that tav knows by a short name. `tav bases add` and `tav bases remove` write this file anew.\n"
-# Seconds within which another process is done with the list.
+# Seconds to wait for another process that changes the list.
 _SOON = 30
 
 
@@ -56,7 +56,7 @@ class BaseList(Settings):
 
 @dataclass(frozen=True)
 class KnownBase:
-    """A base with a name: `path` is its folder, `size` bytes on disk, `place` for people; `gone`: it is not there."""
+    """A base with a name: its folder `path`, `size` in bytes, `place` in words, and whether the folder is `gone`."""
 
     name: str
     path: Path
@@ -69,9 +69,9 @@ class KnownBase:
 
 
 def find_base(name: str, folder: Path = Path()) -> Path:
-    """The folder of a base by its name in the user's list, else as the engine finds it; relative paths from `folder`.
+    """The folder of a base, by its name in the user's list, else as the engine finds it from `folder`.
 
-    Raises BaseModelError when there is none, SettingsError for a list that is broken. Never downloads.
+    Raises BaseModelError when there is none, SettingsError for a broken list. Never downloads.
     """
     entry = read_list().get(name)
     if entry is None:
@@ -93,14 +93,14 @@ def _resolved(name: str, folder: Path) -> Path:
 
 
 def written_name(name: str) -> str:
-    """A base as a workspace writes it down: a folder by its full path, what has a name by that. Raises as above."""
+    """A base as a workspace writes it down: its name, or a folder's full path. Raises as `find_base` does."""
     folder = find_base(name)
     named = name == EMBEDDED or name in read_list() or not Path(name).expanduser().is_dir()
     return name if named else str(folder)
 
 
 def known_bases() -> Iterator[KnownBase]:
-    """Every base that has a name here, gone ones too."""
+    """Every base that has a name here, also those whose folder is gone."""
     if embedded.is_there():
         yield KnownBase(EMBEDDED, embedded.FOLDER, folder_size(embedded.FOLDER), "embedded")
     for name, entry in sorted(read_list().items()):
@@ -111,7 +111,7 @@ def known_bases() -> Iterator[KnownBase]:
 
 
 def folder_size(folder: Path) -> int:
-    """Bytes of its files; none where it is gone."""
+    """Bytes of all files in a folder; 0 if it is gone."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
@@ -119,22 +119,22 @@ def folder_size(folder: Path) -> int:
 
 
 def list_file() -> Path:
-    """Where the list is."""
+    """The file of the list."""
     return config_folder() / LIST
 
 
 def home_of(name: str) -> Path:
-    """Where the folder of a converted base lies."""
+    """The folder of a converted base."""
     return data_folder() / "bases" / name
 
 
 def is_converted(name: str, entry: Entry) -> bool:
-    """Did tav make its folder? Told by the place: what the list says of other folders gives no right to remove them."""
+    """Did tav make the base's folder? Its place decides, not the list: a list can be edited to name any folder."""
     return entry.folder == home_of(name)
 
 
 def read_list() -> dict[str, Entry]:
-    """The user's bases by name; none where there is no list. Raises SettingsError, NewerFormatError."""
+    """The user's bases by name; empty if there is no list. Raises SettingsError, NewerFormatError."""
     path = list_file()
     if not path.exists():
         return {}
@@ -156,24 +156,24 @@ def add(name: str, entry: Entry) -> None:
 
 
 def remove(name: str) -> Entry:
-    """Forget a base of the list; a folder that tav itself made for it is removed. Raises SettingsError.
+    """Take a base out of the list; a folder that tav made for it is removed. Raises SettingsError.
 
-    The list is written first: what a kill leaves of the folder goes with the next command here.
+    The list is written before the folder is deleted: after a kill, the next change of the list deletes the rest.
     """
     with changing():
         entry = listed(name)
         home, away = home_of(name), temporary_sibling(home_of(name))
-        ours = is_converted(name, entry) and home.is_dir()
-        if ours:
+        converted = is_converted(name, entry) and home.is_dir()
+        if converted:
             home.replace(away)
         _rewrite(lambda entries: entries.pop(name))
-        if ours:
+        if converted:
             shutil.rmtree(away)
     return entry
 
 
 def listed(name: str) -> Entry:
-    """The entry of a base that can be removed from the list. Raises SettingsError for all others, saying why."""
+    """A base's entry in the list. Raises SettingsError for a base without one, saying why it cannot be removed."""
     entries = read_list()
     if name in entries:
         return entries[name]
@@ -190,7 +190,7 @@ def listed(name: str) -> Entry:
 
 @contextmanager
 def changing() -> Iterator[None]:
-    """One process at a time changes the list, or makes a folder for it."""
+    """Hold the list's lock: one process at a time changes the list, or makes a folder for it."""
     config_folder().mkdir(parents=True, exist_ok=True)
     try:
         with filelock.FileLock(config_folder() / ".bases.lock", timeout=_SOON):
@@ -212,7 +212,7 @@ def _rewrite(change: Callable[[dict[str, Entry]], object]) -> None:
 
 
 def free_name(wanted: str | None, path: Path) -> str:
-    """The name for a base at `path`: the one `wanted`, else from the file's. Raises SettingsError if it cannot be."""
+    """The name for a base at `path`: `wanted`, else made from the path. Raises SettingsError if invalid or taken."""
     name = (
         wanted if wanted is not None else re.sub(r"[^A-Za-z0-9_.-]+", "-", path.stem if path.is_file() else path.name)
     )

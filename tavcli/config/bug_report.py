@@ -9,7 +9,7 @@ from tavcli.config.home import cache_folder
 
 
 def report() -> str:
-    """Write the traceback of what is being handled to a file; returns what to say of it."""
+    """The hint for a bug: where the traceback was written. Call it while the exception is being handled."""
     try:
         path = cache_folder() / "reports" / time.strftime("%Y%m%d-%H%M%S.txt")
         path.parent.mkdir(parents=True, exist_ok=True)

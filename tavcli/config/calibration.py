@@ -1,4 +1,4 @@
-"""What was measured on this machine, in the user's cache: attention kernels, speeds, counted costs. Safe to delete."""
+"""Measurements of this machine, in the user's cache: attention kernels, speeds, counted costs. Safe to delete."""
 
 import json
 from collections.abc import Iterator, MutableMapping
@@ -15,10 +15,13 @@ from tavcli.config.home import cache_folder
 
 class Measured(MutableMapping[str, Any]):
     """One table of `calibration.json`. The first value of a name stays, whichever process measured it: results depend
-    on it, and must not change from run to run. A cache that cannot be written is no reason to stop."""
+    on it, and must not change from run to run.
+
+    If the cache cannot be written, values are kept in memory only.
+    """
 
     def __init__(self, table: str) -> None:
-        # Another torch computes otherwise.
+        # Another version of torch needs other measurements.
         self.table = f"{table}, torch {version('torch')}"
         self.path = cache_folder() / "calibration.json"
         self._values: dict[str, Any] = _read(self.path).get(self.table, {})
@@ -56,7 +59,7 @@ class Measured(MutableMapping[str, Any]):
 
 
 def _read(path: Path) -> dict[str, dict[str, Any]]:
-    """The tables, without what is no table."""
+    """The tables in the file; empty if it is missing or invalid."""
     try:
         tables = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):

@@ -12,10 +12,10 @@ Layer = dict[str, Any]
 
 
 def read_toml(path: Path) -> Layer:
-    """Parse a TOML file; raises SettingsError with the line on a syntax error."""
+    """The values in a TOML file. Raises SettingsError, with the line of a syntax error."""
     try:
         return tomllib.loads(read_text(path))
-    # ValueError: also what is not UTF-8, and numbers too long for Python; RecursionError: brackets without end.
+    # ValueError: also text that is not UTF-8, and numbers too long for Python; RecursionError: endless brackets.
     except (ValueError, RecursionError) as error:
         raise SettingsError(f"{path.name} is not valid TOML: {error}", f"look at {path}") from None
     except OSError as error:
@@ -23,7 +23,7 @@ def read_toml(path: Path) -> Layer:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON file that tav wrote. Raises SettingsError when it is no more what it was, or gone."""
+    """The object in a JSON file that tav wrote. Raises SettingsError if the file is missing or invalid."""
     try:
         values = json.loads(read_text(path))
     except (ValueError, RecursionError, OSError) as error:

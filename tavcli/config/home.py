@@ -7,16 +7,16 @@ from platformdirs import user_cache_path, user_config_path, user_data_path
 
 
 def config_folder() -> Path:
-    """Where `config.toml` and `bases.toml` are looked for."""
+    """The folder of `config.toml` and `bases.toml`."""
     return Path(os.environ["TAV_HOME"]) if os.environ.get("TAV_HOME") else user_config_path("tav", appauthor=False)
 
 
 def cache_folder() -> Path:
-    """Where digests and bug reports are kept; safe to delete."""
+    """The folder of digests, measurements and bug reports; safe to delete."""
     home = os.environ.get("TAV_HOME")
     return Path(home) / "cache" if home else user_cache_path("tav", appauthor=False)
 
 
 def data_folder() -> Path:
-    """Where bases lie that were made from checkpoints of one file."""
+    """The folder of bases that were made from checkpoints of one file."""
     return Path(os.environ["TAV_HOME"]) if os.environ.get("TAV_HOME") else user_data_path("tav", appauthor=False)

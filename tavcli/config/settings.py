@@ -1,4 +1,4 @@
-"""The settings of a workspace, in their one order: the base's recommendation < preset < tav.toml < flags."""
+"""The settings of a workspace. Later sources win: the base's recommendation < preset < tav.toml < flags."""
 
 import difflib
 
@@ -54,7 +54,7 @@ class DeviceSettings(Settings):
 
 
 class WorkspaceSettings(Preset, DeviceSettings):
-    """Everything that is in force in a workspace."""
+    """All settings in force in a workspace."""
 
     format: int = Field(default=FORMAT, ge=1, le=FORMAT, description="how the workspace is written down; tav sets it")
     caption: str = Field(pattern=r"\S", description="what the clip shows")
@@ -99,7 +99,7 @@ def recommendation_layer(recommendation: BaseRecommendation) -> Layer:
 
 
 def merge(*layers: Layer) -> Layer:
-    """Later layers win, setting by setting; a rate (stride or fps) in a later layer replaces the other one below it."""
+    """The layers as one; later layers win, setting by setting. `stride` and `fps` replace each other."""
     merged: Layer = {}
     for layer in layers:
         for name, value in layer.items():

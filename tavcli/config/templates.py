@@ -1,4 +1,4 @@
-"""Where the templates are: inside the installed package, else (an editable install) at the repository's top."""
+"""The folder of templates: in the installed package, else (an editable install) at the repository's top."""
 
 from functools import cache
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The gallery: a workspace's edits in motion, as one HTML page that needs nothing beside it."""
+"""The gallery: a workspace's finished edits, playing in one HTML page that needs no other file."""
 
 import base64
 import hashlib
@@ -45,13 +45,13 @@ class Film:
 
     @property
     def uri(self) -> str:
-        """The file itself, as an address: read when it is asked for, so that a page never is in memory as a whole."""
+        """The file as a `data:` address, read on use, so that the page is never in memory as a whole."""
         return "data:video/mp4;base64," + base64.b64encode(self.path.read_bytes()).decode("ascii")
 
 
 @dataclass(frozen=True)
 class Shown:
-    """An edit as the page shows it; texts are without characters that do not print."""
+    """An edit as the page shows it; all characters of its texts are printable."""
 
     number: int
     prompt: str
@@ -66,7 +66,7 @@ class Shown:
 
 @dataclass(frozen=True)
 class Gallery:
-    """All that the page shows; `source` is the clip as the edits' network saw it."""
+    """The content of the page; `source` is the clip as the network saw it."""
 
     name: str
     caption: str
@@ -81,7 +81,7 @@ class Gallery:
 
     @property
     def tags(self) -> list[tuple[str, int]]:
-        """With the number of edits that have them."""
+        """The tags, each with the number of its edits."""
         return sorted(Counter(tag for edit in self.edits for tag in edit.marks.tags).items())
 
     @property
@@ -91,7 +91,7 @@ class Gallery:
 
 @dataclass(frozen=True)
 class Written:
-    """The page is there: with how many edits, and of how many bytes."""
+    """The page is written; its number of edits, and its size in bytes."""
 
     edits: int
     size: int
@@ -108,9 +108,9 @@ def finished(workspace: Workspace) -> tuple[list[Edit], int]:
 
 
 def write(workspace: Workspace, edits: list[Edit], path: Path) -> Iterator[Note | Written]:
-    """Write the page of these edits to `path`, whole or not at all. What cannot be shown is left out, and said.
+    """Write the page of these edits to `path`, whole or not at all; an edit that cannot be shown gives a warning.
 
-    Raises SettingsError when that is every edit.
+    Raises SettingsError when no edit can be shown.
     """
     settings = in_force(workspace.read(), {}, BaseRecommendation())
     shown = yield from _shown(edits)
@@ -162,7 +162,7 @@ def film(path: Path) -> Film:
 
 
 def _date(edit: Edit) -> str:
-    """When it was made; where that is not written down any more, when its video was written."""
+    """When the edit was made; where `made.json` does not say, when its video was written."""
     try:
         return f"{datetime.strptime(read_json(edit.folder / MADE)['date'], _DATE):{_DATE}}"
     except (SettingsError, KeyError, TypeError, ValueError):
@@ -170,18 +170,18 @@ def _date(edit: Edit) -> str:
 
 
 def _base_name(settings: WorkspaceSettings) -> str:
-    """Without the folders above it, which are nobody's business."""
+    """The base's name without the folders above it, which are private."""
     return Path(settings.base).name or settings.base
 
 
 def _curve(workspace: Workspace, shown: list[Shown]) -> Curve | None:
-    """Of the tuning that the newest edit was made with."""
+    """The loss curve of the tuning that the newest edit was made with."""
     key = shown[-1].made_from["tuned"]["key"]
     return read_curve(workspace.tuned / key) if _KEY.fullmatch(key) else None
 
 
 def _source(source: Path, shown: list[Shown], path: Path) -> Generator[Note, None, Film | None]:
-    """The clip's frames that the newest edit of it was made from, written to `path`, one for each of the edit's."""
+    """A video at `path` of the clip's frames that the newest edit was made from, one for each of its frames."""
     from tav.video import read_clip, write_video
 
     try:
@@ -196,7 +196,7 @@ def _source(source: Path, shown: list[Shown], path: Path) -> Generator[Note, Non
 
 
 def _newest_of(source: str, shown: list[Shown]) -> tuple[ClipSettings, Film]:
-    """Which frames of the clip with the digest `source` were taken last, and what was made of them."""
+    """The clip settings of the newest edit of the clip with digest `source`, and that edit's video."""
     for edit in reversed(shown):
         clip = edit.made_from.get("clip")
         if isinstance(clip, dict) and clip.get("source") == source:
@@ -219,6 +219,10 @@ def render(page: Gallery) -> Iterator[str]:
 
 
 def _policy(style: str, script: str) -> str:
-    """Nothing runs but our own script, and nothing is fetched: a second lock behind the escaping."""
-    ours, looks = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (script, style))
-    return f"default-src 'none'; script-src 'sha256-{ours}'; style-src 'sha256-{looks}'; media-src data: blob:"
+    """The page's security policy: no script runs but tav's, and nothing is fetched, should the escaping ever fail."""
+    script_hash, style_hash = (
+        base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (script, style)
+    )
+    return (
+        f"default-src 'none'; script-src 'sha256-{script_hash}'; style-src 'sha256-{style_hash}'; media-src data: blob:"
+    )

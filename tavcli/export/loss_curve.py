@@ -19,9 +19,9 @@ _WIDTH, _HEIGHT = 1000, 100
 
 @dataclass(frozen=True)
 class Curve:
-    """Two lines over all `steps`, as points in 1000 x 100: `each` loss, and the `mean` of the last `window` of them.
+    """The losses of `steps` steps, as points in 1000 x 100: `each` loss, and the `mean` of the last `window` losses.
 
-    Their top is the loss `top`, their bottom 0; `first` and `last` are means.
+    The picture's top is the loss `top`, its bottom 0; `first` and `last` are means.
     """
 
     steps: int
@@ -34,7 +34,7 @@ class Curve:
 
 
 def read_curve(folder: Path) -> Curve | None:
-    """The curve of the tuning in `folder`; None without a log of at least two steps, as of imported weights."""
+    """The curve of the tuning in `folder`; None without a log of at least two steps, as for imported weights."""
     try:
         losses = list(_losses(read_text(folder / LOG)))
     except (OSError, ValueError):
@@ -49,7 +49,7 @@ def read_curve(folder: Path) -> Curve | None:
 
 
 def _losses(log: str) -> Iterator[float]:
-    """Those that are numbers; a line that is no more what tav wrote is left out."""
+    """The losses in a log; lines that are invalid or hold no number are left out."""
     for line in log.splitlines():
         try:
             loss = json.loads(line)["loss"]
@@ -60,7 +60,7 @@ def _losses(log: str) -> Iterator[float]:
 
 
 def _means(losses: list[float], window: int) -> list[float]:
-    """Of the last `window` losses at each step."""
+    """The mean of the last `window` losses at each step."""
     sums = [0.0, *accumulate(losses)]
     begins = (max(0, end - window) for end in range(1, len(sums)))
     return [(sums[end] - sums[begin]) / (end - begin) for end, begin in enumerate(begins, start=1)]

@@ -1,4 +1,4 @@
-"""`-o`: an edit's video written once more, as the kind of file that the name asks for, its recipe beside it."""
+"""`-o`: a copy of an edit's video in the format that the file name asks for, with the recipe beside it."""
 
 import contextlib
 import shutil
@@ -17,7 +17,7 @@ SOUNDING = ".mp4", ".webm"
 
 
 def place(output: str | None, scale: str | None, prompts: list[str]) -> Path | None:
-    """Where `-o` writes. Refuses a place that would fail, or surprise, after the work is done."""
+    """The path that `-o` writes to. Raises TavError, before any work is done, for a path that would fail after it."""
     from tav.video import check_output
 
     if scale not in (None, "source"):
@@ -39,7 +39,7 @@ def place(output: str | None, scale: str | None, prompts: list[str]) -> Path | N
 
 
 def write(session: Session, one: Edit, output: Path, scale: str | None) -> None:
-    """Write `one`'s video to `output`, at its own size or (scale `source`) that of what was taken of the clip."""
+    """Write the edit's video to `output`, at its own size or, with scale `source`, at the clip's."""
     recipe = one.recipe
     if scale:
         recipe["scale"] = scale
@@ -59,7 +59,7 @@ def write(session: Session, one: Edit, output: Path, scale: str | None) -> None:
 
 
 def _convert(video: Path, output: Path, recipe: dict[str, Any], size: tuple[int, int] | None) -> None:
-    """Decode the video and write it as what `output` asks for, at `size`, with its sound where that can have one."""
+    """Write the video in the format of `output`, at `size`, with its sound if the format has sound."""
     from tav.video import cut_sound, has_sound, probe, read_clip, resized, write_video
 
     info = probe(video)

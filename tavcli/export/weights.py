@@ -1,4 +1,4 @@
-"""Tuned weights go out in the official layouts, and the base of an official pipeline with them."""
+"""Export of tuned weights in the official layouts, and of the base in an official pipeline."""
 
 import shutil
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ Format = Literal["official", "slim"]
 
 
 def plan(session: Session, form: Format, target: Path) -> int:
-    """Check that `target` can be written; returns about how many bytes it takes. Nothing is overwritten."""
+    """About how many bytes the export takes. Raises TavError if it cannot be made, or if `target` exists."""
     from tav.conversion import official_writer
 
     _refuse_taken(target)
@@ -54,7 +54,7 @@ def write(session: Session, form: Format, target: Path) -> Iterator[RunEvent]:
 
 
 def base_in(pipeline: Path, target: Path) -> tuple[BaseParts, int]:
-    """The 2-D base in an official pipeline, and how many bytes it takes; checks that `target` can be written."""
+    """The 2-D base in an official pipeline, and the bytes it takes. Raises TavError if `target` cannot be written."""
     from tav.conversion.official_writer import base_in
 
     _refuse_taken(target)
@@ -63,7 +63,7 @@ def base_in(pipeline: Path, target: Path) -> tuple[BaseParts, int]:
 
 
 def extract(parts: BaseParts, target: Path) -> None:
-    """Write that base as a folder, whole or not at all."""
+    """Write a pipeline's base as a folder, whole or not at all."""
     from tav.conversion.official_writer import write_base
 
     remove_leftovers(target.resolve().parent)
@@ -76,7 +76,7 @@ def _refuse_taken(target: Path) -> None:
 
 
 def _room(target: Path, needed: int) -> int:
-    """`needed`, if there is that much room where `target` will be."""
+    """`needed`, if the disk of `target` has that many bytes free. Raises SettingsError."""
     folder = next(parent for parent in target.resolve().parents if parent.is_dir())
     free = shutil.disk_usage(folder).free
     if free < needed:

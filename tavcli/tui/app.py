@@ -1,4 +1,4 @@
-"""The Textual application: its theme, its commands, and how it opens, asks, complains and ends."""
+"""The Textual application: its theme and commands, how it shows errors, and how it is left."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,10 +29,10 @@ _READING_TIME = 10
 
 
 class TavApp(App[None]):
-    """The library of the workspaces under `root`; with a `workspace`, that one on top of it.
+    """The application: the library of the workspaces under `root`; a given `workspace` is open on top of it.
 
-    `flags` are those that its workers are given.
-    After it has ended, `failure` is what ended it, if that was a bug, and `stopped` tells whether a signal did.
+    Workers are started with `flags`. Once the application has ended, `failure` is the bug that ended it, or None, and
+    `stopped` tells whether a signal ended it.
     """
 
     TITLE = "tav"
@@ -63,7 +63,7 @@ class TavApp(App[None]):
             self.push_screen(WorkspaceScreen(self.workspace, self.processes))
 
     async def may_quit(self) -> bool:
-        """Called before it ends, in a worker: may `ask`. False: it stays."""
+        """May the application end? Asks the user if jobs are being done. Runs in a Textual worker: it waits."""
         at_work = [
             (place, words) for place in self.processes.places if (words := await in_thread(self._work_in, place))
         ]
@@ -76,14 +76,16 @@ class TavApp(App[None]):
         return answer is not None
 
     def _work_in(self, place: Workspace) -> str:
-        """A workspace that cannot be read keeps nobody."""
+        """The work going on in a workspace, in words; an unreadable workspace has none, so it does not prevent
+        quitting.
+        """
         try:
             return self.processes.work_in(place)
         except (TavError, OSError):
             return ""
 
     async def action_quit(self) -> None:
-        if not any(worker.group == _QUITTING for worker in self.workers):  # it was asked already
+        if not any(worker.group == _QUITTING for worker in self.workers):  # the question is open already
             self.run_worker(self._quit(), group=_QUITTING)
 
     async def _quit(self) -> None:
@@ -95,12 +97,12 @@ class TavApp(App[None]):
         self.push_screen(Help(screen.focused or screen, commands(screen)))
 
     def stop(self) -> None:
-        """A signal asks to end at once."""
+        """End at once, after a signal."""
         self.stopped = True
         self.exit()
 
     def complain(self, error: TavError | OSError) -> None:
-        """Show an error that a person can mend."""
+        """Show an error that the user can correct."""
         if isinstance(error, TavError):
             message, hint = error.message, error.hint
         else:
@@ -113,7 +115,7 @@ class TavApp(App[None]):
         default_namespace: DOMNode | None = None,
         namespaces: Mapping[str, DOMNode] | None = None,
     ) -> bool:
-        """Every command passes here, by whatever key, click or palette it was given."""
+        """Run a command, given by key, click or palette, and show its error."""
         try:
             return await super().run_action(action, default_namespace, namespaces)
         except (TavError, OSError) as error:
@@ -121,7 +123,7 @@ class TavApp(App[None]):
             return True
 
     def _handle_exception(self, error: Exception) -> None:
-        """Textual's own prints the traceback; here it goes through the one door of errors, after the screen is back."""
+        """Keep a bug for `launch.run`, which raises it once the terminal is restored; Textual would print it here."""
         cause = error.error if isinstance(error, WorkerFailed) else error
         if isinstance(error, WorkerFailed) and isinstance(cause, TavError | OSError):
             self.complain(cause)

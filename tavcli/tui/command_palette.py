@@ -1,8 +1,8 @@
-"""The commands that can be given now, all from their one declaration: the command palette lists them, so does the help.
+"""The commands that are available now, for the command palette and the help.
 
 A command is a `Binding` with a tooltip, and a method: `Binding("x", "delete", "Delete", tooltip="Move the edit to the
-trash")` and `action_delete`. Its description is the footer's text, its tooltip says what it does in a sentence. What
-has no tooltip (arrow keys, say) is no command: it only moves.
+trash")` and `action_delete`. The binding's description is the footer's text; the tooltip says in a sentence what the
+command does. A binding without a tooltip (of an arrow key, say) is no command and is not listed.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.dom import DOMNode
 from textual.screen import Screen
 
-# Opening the palette is none of its own commands.
+# The command that opens the palette: the palette does not list it.
 _SELF = "command_palette"
 
 
@@ -30,7 +30,7 @@ class Command:
 
 
 def commands(screen: Screen[Any]) -> list[Command]:
-    """Those of the screen and of what has the focus on it, the nearest first."""
+    """The commands of the focused widget, of the widgets around it and of the screen, the nearest first."""
     found: dict[tuple[DOMNode, str], list[ActiveBinding]] = {}
     for active in screen.active_bindings.values():
         if active.tooltip and active.enabled and active.binding.action != _SELF:
@@ -46,7 +46,7 @@ def _command(same: list[ActiveBinding]) -> Command:
 
 
 class Palette(Provider):
-    """What Ctrl+P lists."""
+    """The entries of the command palette (Ctrl+P)."""
 
     async def discover(self) -> Hits:
         for command in commands(self.screen):

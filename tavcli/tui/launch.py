@@ -22,16 +22,16 @@ def open_here(folder: Path | None, flags: tuple[str, ...]) -> None:
 
     Raises SettingsError without a terminal, Interrupted after a signal.
     """
-    # A browser's has no terminal either, but a driver that needs none.
+    # In a browser there is no terminal either, but textual-serve sets a driver that needs none.
     if not (sys.stdin.isatty() and sys.stdout.isatty()) and not os.environ.get("TEXTUAL_DRIVER"):
         raise SettingsError("tav ui needs a terminal", "for scripts: `tav ls` and `tav queue ls`, with --json")
     graphics.ask_terminal()
-    gc.freeze()  # what was imported stays: nobody need look through it for garbage again and again
+    gc.freeze()  # imported objects live to the end: the garbage collector need not visit them
     run(application(Path.cwd(), folder, flags))
 
 
 def application(here: Path, folder: Path | None = None, flags: tuple[str, ...] = ()) -> TavApp:
-    """The workspace that was named or that `here` is in; else the library of those below `here`."""
+    """The application on the workspace that was named or that holds `here`; else on the library below `here`."""
     inside = any((above / SETTINGS).is_file() for above in (here, *here.parents))
     if not (inside or folder or os.environ.get("TAV_WORKSPACE")):
         return TavApp(here, flags=flags)
@@ -41,7 +41,7 @@ def application(here: Path, folder: Path | None = None, flags: tuple[str, ...] =
 
 
 def run(app: TavApp) -> None:
-    """Run it to its end; raises what ended it."""
+    """Run the application to its end. Raises the bug that ended it, or Interrupted after a signal."""
     asyncio.run(_until_it_ends(app))
     if app.failure is not None:
         raise app.failure
@@ -51,7 +51,7 @@ def run(app: TavApp) -> None:
 
 async def _until_it_ends(app: TavApp) -> None:
     for number in _SIGNALS:
-        # What is ignored stays ignored, as everywhere; some platforms have no such handlers.
+        # An ignored signal stays ignored, as everywhere in tav; some platforms have no such handlers.
         if signal.getsignal(number) is not signal.SIG_IGN:
             with suppress(NotImplementedError):
                 asyncio.get_running_loop().add_signal_handler(number, app.stop)

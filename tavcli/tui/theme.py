@@ -1,6 +1,6 @@
-"""How the application looks: one dark theme, the rules that all screens share, and how states and places are written.
+"""The application's look: one dark theme, the style rules that all screens share, and how states and paths are written.
 
-The accents are Okabe and Ito's, lightened for a dark ground. No state is told by its colour alone.
+The accents are the colours of Okabe and Ito, lightened for a dark background. A state has a symbol, not only a colour.
 """
 
 from pathlib import Path
@@ -47,7 +47,7 @@ THEME = Theme(
     },
 )
 
-# `:nocolor` is where NO_COLOR is set: what has the focus, and what is chosen, must be seen without colours.
+# `:nocolor` holds where NO_COLOR is set: the focused and the chosen row must stand out without colours.
 CSS = """
 Screen { background: $background; }
 Footer { background: $footer-background; }
@@ -77,7 +77,7 @@ WorkspaceScreen.-narrow FooterKey .footer-key--description { padding: 0; }
 WorkspaceScreen.-narrow FooterKey.-command-palette .footer-key--description { padding: 0 0 0 1; }
 CommandPalette SearchIcon { display: none; }
 Toast { max-width: 70; }
-/* They hide neither the footer nor how far the queue is. */
+/* Above the footer and the queue's progress, so that toasts hide neither. */
 ToastRack { margin-bottom: 3; }
 """
 
@@ -97,19 +97,19 @@ _STATES = {
 
 
 def symbol(word: str) -> Content:
-    """A state's symbol, where its word stands elsewhere."""
+    """A state's symbol alone, for a line that has no room for its word."""
     sign, style = _STATES.get(word, ("?", _MUTED))
     return Content.styled(sign, style)
 
 
 def place(path: Path | str) -> str:
-    """A path, or a name, on one line; what is in the home folder begins with `~`."""
+    """A path or a name on one line; the home folder is written `~`."""
     path = Path(path)
     home = Path.home()
     return printable(f"~/{path.relative_to(home)}" if path.is_relative_to(home) and path != home else str(path))
 
 
 def state(word: str, said: str | None = None) -> Content:
-    """A state as its symbol and its word, or as its symbol and what is `said` instead."""
+    """A state as its symbol and its word; `said` takes the place of the word."""
     symbol, style = _STATES.get(word, ("?", _MUTED))
     return Content.styled(f"{symbol} {said or word}", style)

@@ -1,6 +1,6 @@
-"""Reading files beside the event loop. It does not keep the program alive: whoever quits waits for no slow disk.
+"""Functions that read files, run in threads beside the event loop.
 
-A screen that was left while something was read for it gets no answer: it has no parts any more to show it in.
+The threads are daemons: quitting waits for no slow disk. A screen that was closed meanwhile gets no result.
 """
 
 import asyncio
@@ -17,8 +17,9 @@ T = TypeVar("T")
 
 
 async def in_thread(function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
-    """The result of `function`, called in a thread of its own that ends with the program. Raises what it raises, and
-    CancelledError in a worker of a screen that is left.
+    """The result of `function`, called in a daemon thread of its own.
+
+    Raises what `function` raises, and CancelledError in a worker of a screen that is closed.
     """
     future: Future[T] = Future()
 
@@ -37,7 +38,7 @@ async def in_thread(function: Callable[P, T], *arguments: P.args, **named: P.kwa
 
 
 def end_if_left() -> None:
-    """Raise CancelledError in a worker of a screen that is closed, or being closed."""
+    """Raise CancelledError in a worker of a screen that is closed or being closed."""
     try:
         node = get_current_worker().node
     except NoActiveWorker:

@@ -1,7 +1,7 @@
 """`tav ui --web`: the same application in a browser on this machine; textual-serve runs it once for each open page.
 
-Whoever can talk to the server can do what its user can. So it listens to this machine only, and answers only those who
-have the key in the address that is printed: neither another user of this machine nor a page of another site has it.
+Every client of the server can do what the user can. So the server listens to this machine only, and asks for the key in
+the printed address: neither another user of this machine nor a page of another site has the key.
 """
 
 import secrets
@@ -23,7 +23,7 @@ HOST = "127.0.0.1"
 
 
 def serve(folder: Path | None, flags: tuple[str, ...], port: int, say: Callable[[str], None]) -> None:
-    """Serve until Ctrl-C; `say` is told the address. Raises SettingsError if the port is taken."""
+    """Serve until Ctrl-C; `say` gets the line with the address. Raises SettingsError if the port is taken."""
     try:
         LocalServer(command(folder, flags), port, say).serve()
     except OSError as error:
@@ -32,16 +32,16 @@ def serve(folder: Path | None, flags: tuple[str, ...], port: int, say: Callable[
 
 
 def command(folder: Path | None = None, flags: tuple[str, ...] = ()) -> str:
-    """The shell command that runs this very application, by this very Python, for the same workspace."""
+    """The shell command that runs the application with this Python, for the same workspace."""
     place = [] if folder is None else ["-C", str(folder)]
-    # -P: what lies in the folder one is in is no module of ours. -W: of a page that goes while keys come in, Textual
-    # says on the server's terminal that nothing awaited them.
+    # -P: the current folder's files are no modules of tav. -W: without it, Textual warns on the server's terminal of
+    # keys that nothing awaited, when a page is closed while keys come in.
     start = [sys.executable, "-P", "-W", "ignore:coroutine:RuntimeWarning", "-m", "tavcli"]
     return shlex.join([*start, *place, *flags, "ui"])
 
 
 class LocalServer(Server):
-    """textual-serve's, with a page that fetches nothing from elsewhere, talk on stderr, and a key."""
+    """textual-serve's server, with a key, messages on stderr, and a page that fetches nothing from other sites."""
 
     def __init__(self, command: str, port: int, say: Callable[[str], None]) -> None:
         super().__init__(command, HOST, port, title="tav", templates_path=templates() / "web")
@@ -54,19 +54,19 @@ class LocalServer(Server):
         return f"{self.public_url}/{self._key}/"
 
     def serve(self, debug: bool = False) -> None:  # noqa: ARG002  (textual-serve has it)
-        """Until Ctrl-C; pages that are open then have a second to end."""
+        """Serve until Ctrl-C; open pages then have a second to end."""
         web.run_app(self._make_app(), host=HOST, port=self.port, print=self._tell, access_log=None, shutdown_timeout=1)
 
     def _tell(self, *_: object) -> None:
-        """In the place of what aiohttp says when it listens."""
+        """Print the address, instead of aiohttp's own line."""
         self._say(f"open {self.address} in a browser on this machine; Ctrl-C ends it")
 
     async def on_startup(self, _: web.Application) -> None:
-        """In the place of a banner on stdout."""
+        """Print nothing, instead of textual-serve's banner on stdout."""
 
     async def _make_app(self) -> web.Application:
-        # The key is in the path of everything, the page's socket too. A cookie would be sent to, and with requests from
-        # the pages of, whatever else listens on this machine: browsers do not tell its ports apart.
+        # Every path begins with the key, the page's socket too. A cookie would not do: browsers do not tell a machine's
+        # ports apart, so they send the cookie to its other servers, and with requests from those servers' pages.
         app = web.Application()
         app.add_subapp(f"/{self._key}", await super()._make_app())
         app.router.add_route("*", "/{path:.*}", _refuse)

@@ -27,33 +27,33 @@ class Consumer:
 
     queue: Queue
     status: Status
-    _stepped: bool = False  # has the network been at the job?
+    _stepped: bool = False  # has the network run for the job?
     _said: float = 0.0
     _since: tuple[float, int] = (0.0, 0)
 
     @cached_property
     def poller(self) -> QueuePoller:
-        """Knows whether jobs wait, without reading files each time."""
+        """Tells whether jobs wait, without reading files each time."""
         return QueuePoller(self.queue)
 
     def take(self) -> Job | None:
-        """The next job of the queue, if there is one."""
+        """The next job of the queue, claimed, or None."""
         self.poller.forget()
         return self.queue.claim(self.status.token)
 
     def idle(self) -> None:
-        """Say that no job waits."""
+        """Report that no job waits."""
         state = "paused" if self.queue.paused else "idle"
         if self.status.state != state or time.time() - self.status.updated > workers.ALIVE_EVERY:
             self.status.state = state
             workers.publish(self.queue.workspace, self.status)
 
     def begin(self, job: Job) -> None:
-        """Say that this job is worked at from now on."""
+        """Report that this job is being done."""
         self._turn_to("working", job.id)
 
     def report(self, event: RunEvent | Edit) -> None:
-        """Say how far the job is."""
+        """Report how far the job is."""
         status, now = self.status, time.monotonic()
         if isinstance(event, Begin):
             status.what, status.done, status.total, status.left = event.what, event.done, event.total, None
@@ -72,9 +72,9 @@ class Consumer:
             workers.publish(self.queue.workspace, status)
 
     def end(self, job: Job, state: State, seconds: float, whole: bool, told: dict[str, str]) -> JobEnded:
-        """The job is worked at no more: done, failed as `told`, or another state.
+        """Write down how the job ended: done, failed with the error and hint in `told`, or another state.
 
-        `whole`: do its seconds tell what its like will take?
+        `whole`: do its seconds tell how long like jobs will take?
         """
         measured = state == "done" and whole and self._stepped
         took = {"took": round(seconds, 2), "device": self.status.device} if measured else {}
@@ -83,7 +83,7 @@ class Consumer:
         return JobEnded(job.workspace, job.name, job.state, seconds, told.get("error", ""), told.get("hint", ""))
 
     def requeue(self) -> None:
-        """What is begun, and not ended, waits again. If that cannot be written, it is called interrupted."""
+        """Queue the job again that was begun and did not end. If that cannot be written, it counts as interrupted."""
         with suppress(OSError, TavError):
             self.queue.requeue(self.status.token)
 
@@ -104,7 +104,7 @@ class Consumer:
 
 
 def open_consumer(workspace: Workspace, device: str, held: ExitStack) -> Consumer:
-    """A desk at the workspace's queue until `held` is closed, or the process dies."""
+    """A consumer of the workspace's queue, registered until `held` is closed or the process dies."""
     consumer = Consumer(Queue(workspace), Status(held.enter_context(workers.registered(workspace)), device=device))
     held.callback(consumer.requeue)
     consumer.idle()
@@ -112,7 +112,7 @@ def open_consumer(workspace: Workspace, device: str, held: ExitStack) -> Consume
 
 
 def _thinned(losses: list[float]) -> list[float]:
-    """Neighbours averaged, once there are too many to draw."""
+    """The losses; once they are too many to draw, the means of neighbours."""
     if len(losses) <= _MOST_LOSSES:
         return losses
     return [(a + b) / 2 for a, b in zip(losses[::2], losses[1::2], strict=False)]

@@ -1,6 +1,6 @@
-"""One job, executed by the settings it was queued with.
+"""One job, done with the settings it was queued with.
 
-What somebody wishes of it meanwhile (cancel, pause) is looked for between its steps.
+Between its steps the worker checks whether the user wants the job cancelled or paused.
 """
 
 import time
@@ -25,7 +25,7 @@ from tavcli.workspace.session import Session
 from tavcli.workspace.stages import STATE
 
 Events = Iterator[RunEvent | Edit]
-# Seconds between two looks for a wish.
+# Seconds between two checks for the user's wish to cancel or pause.
 _HEED = 0.2
 
 
@@ -43,19 +43,19 @@ def session_of(job: Job, flags: Layer, models: ModelCache) -> Session:
 
 
 def perform(session: Session, job: Job) -> Events:
-    """Do the job; what it builds on is made first. Yields what its stages yield."""
+    """Do the job, after the stages that it builds on. Yields the events of all of them."""
     yield from KINDS[job.kind](session, job)
 
 
 def attended(session: Session, job: Job) -> Events:
-    """The same for a worker: a wish stops it as Ctrl-C would, and lack of memory is told with the forecast."""
-    queue, heeded = Queue(job.workspace), 0.0
+    """Do the job as `perform` does. Stops when the user cancels or pauses it; errors of memory get the forecast."""
+    queue, checked = Queue(job.workspace), 0.0
     try:
         with memory_guard(session):
             for event in perform(session, job):
                 yield event
-                if time.monotonic() - heeded > _HEED:
-                    heeded = time.monotonic()
+                if time.monotonic() - checked > _HEED:
+                    checked = time.monotonic()
                     if queue.wished(job):
                         interrupts.ask()
     except DeviceMemoryError as error:
@@ -63,7 +63,7 @@ def attended(session: Session, job: Job) -> Events:
 
 
 def starts_whole(session: Session, job: Job) -> bool:
-    """Is there nothing to make first, and nothing of the job itself made yet?"""
+    """Is all that the job builds on there, and nothing of the job itself? Then its time tells that of like jobs."""
     tuned, inverted = tuned_stage(session), inverted_stage(session, session.settings.invert.steps)
     if job.kind == "tune":
         return tuned.state != "fresh" and not (tuned.folder / STATE).is_file()
@@ -74,19 +74,19 @@ def starts_whole(session: Session, job: Job) -> bool:
 
 
 def failure(error: Exception) -> dict[str, str]:
-    """What is kept of a failure: the facts `error` and `hint`. Called while the error is handled."""
+    """The `error` and `hint` that are kept of a failed job. Call it while the exception is being handled."""
     if isinstance(error, TavError):
         return {"error": error.message, "hint": error.hint}
     if isinstance(error, OSError):
         where = error.filename2 or error.filename or "input or output"
         return {"error": f"{where}: {error.strerror or error}", "hint": "check the path and the free space"}
-    if isinstance(error, MemoryError):  # before there was anything to take less of
+    if isinstance(error, MemoryError):  # outside the stages, whose lack of memory is a DeviceMemoryError
         return {"error": "out of memory", "hint": "close other programs, or raise the limit this process runs under"}
     return {"error": f"bug: {type(error).__name__}: {error}", "hint": report()}
 
 
 def _with_forecast(session: Session, job: Job, error: DeviceMemoryError) -> DeviceMemoryError:
-    """The same, with what was forecast and the nearest setting that may fit."""
+    """The error with the forecast in it, and as its hint the nearest setting that may fit."""
     try:
         with memory_guard(session):
             forecaster = Forecaster(session)
@@ -97,7 +97,7 @@ def _with_forecast(session: Session, job: Job, error: DeviceMemoryError) -> Devi
 
 
 def _next_stage(forecaster: Forecaster, kind: str) -> Forecast:
-    """Of the first stage that a job of this kind (tune, invert, edit) has still to do."""
+    """The forecast of the first stage that a job of this kind (tune, invert, edit) has still to do."""
     session, steps = forecaster.session, forecaster.session.settings.invert.steps
     settings = session.settings.sample
     if kind == "tune" or tuned_stage(session).state != "fresh":

@@ -1,7 +1,6 @@
-"""A worker: does the jobs of one or several workspaces, one by one, and keeps in memory what the next one needs.
+"""A worker: it does the jobs of one or several workspaces, one by one, and keeps in memory what the next job needs.
 
-It is a generator of events, like the stages it runs. A job that fails, by lack of memory too, is told and left, and the
-next one runs.
+It is a generator of events, like the stages it runs. A failed job, for lack of memory too, does not stop the next one.
 """
 
 import contextlib
@@ -38,9 +37,9 @@ from tavcli.workspace.session import Session
 
 # Seconds between two looks into an empty queue.
 _IDLE = 0.5
-# A worker that had nothing to do for so many seconds gives the device's memory, and its turn, to others.
+# Seconds without a job after which a worker frees the device's memory and lets another worker have the device.
 _LINGER = 30
-# So many prompts that wait are read together with the present one.
+# How many waiting prompts are encoded together with the present one.
 _AHEAD = 16
 
 
@@ -49,64 +48,64 @@ WorkEvent = RunEvent | Edit | JobStarted | JobEnded
 
 @dataclass
 class Worker:
-    """Does the jobs of `workspaces` by the flags given. With `watch` it stays when there are no more."""
+    """Does the jobs of `workspaces`, with its command's `flags`. With `watch` it stays when the queues are empty."""
 
     workspaces: list[Workspace]
     flags: Layer
     watch: bool = False
     wait: bool = True
     models: ModelCache = field(default_factory=ModelCache)
-    _sitting: bool = False
-    _whole: bool = False  # does the job's time tell what its like will take?
+    _has_device: bool = False
+    _whole: bool = False  # does the job's time tell how long like jobs will take?
 
     def run(self) -> Generator[WorkEvent, None, None]:
         """Work until the queues are empty or, watching, until the program is stopped."""
-        with contextlib.ExitStack() as held, contextlib.ExitStack() as seat:
-            places = [open_consumer(workspace, self.device, held) for workspace in self.workspaces]
+        with contextlib.ExitStack() as held, contextlib.ExitStack() as device_lock:
+            consumers = [open_consumer(workspace, self.device, held) for workspace in self.workspaces]
             idle = time.monotonic()
             while True:
-                if any(consumer.poller.waits() for consumer in places):
-                    yield from self._sit(seat)
-                    for consumer, job in self._taken(places):
+                if any(consumer.poller.waits() for consumer in consumers):
+                    yield from self._take_device(device_lock)
+                    for consumer, job in self._taken(consumers):
                         yield from self._do(consumer, job)
                         idle = time.monotonic()
                 elif self.watch and _is_watched():
-                    self._idle(places)
-                    unused = all(consumer.queue.paused for consumer in places) or time.monotonic() - idle > _LINGER
-                    if self._sitting and unused:
-                        self._leave(seat)
+                    self._idle(consumers)
+                    unused = all(consumer.queue.paused for consumer in consumers) or time.monotonic() - idle > _LINGER
+                    if self._has_device and unused:
+                        self._release_device(device_lock)
                 else:
                     return
 
     @cached_property
     def device(self) -> str:
-        """Where it computes."""
+        """The kind of device it computes on: cpu, cuda or mps."""
         from tav.compute.device import choose_device
 
         return choose_device(self.flags.get("device", "auto")).type
 
-    def _taken(self, places: list[Consumer]) -> Iterator[tuple[Consumer, Job]]:
-        """The next job, from the first queue that has one."""
-        for consumer in places:
+    def _taken(self, consumers: list[Consumer]) -> Iterator[tuple[Consumer, Job]]:
+        """The next job, from the first queue that has one, with its consumer."""
+        for consumer in consumers:
             if job := consumer.take():
                 yield consumer, job
                 return
 
-    def _idle(self, places: list[Consumer]) -> None:
-        for consumer in places:
+    def _idle(self, consumers: list[Consumer]) -> None:
+        for consumer in consumers:
             consumer.idle()
         time.sleep(_IDLE)
 
-    def _sit(self, seat: contextlib.ExitStack) -> Iterator[Note]:
-        """Have the device for oneself, as long as something of it is held."""
-        if not self._sitting:
-            yield from _turn_at(self.device, seat, self.wait)
-            self._sitting = True
+    def _take_device(self, device_lock: contextlib.ExitStack) -> Iterator[Note]:
+        """Take the device for this worker alone, until `_release_device`."""
+        if not self._has_device:
+            yield from _lock_device(self.device, device_lock, self.wait)
+            self._has_device = True
 
-    def _leave(self, seat: contextlib.ExitStack) -> None:
+    def _release_device(self, device_lock: contextlib.ExitStack) -> None:
         self.models.free()
-        seat.close()
-        self._sitting = False
+        device_lock.close()
+        self._has_device = False
 
     # One job ----------------------------------------------------------------------------------------------------------
 
@@ -121,9 +120,9 @@ class Worker:
             state: State = "done"
         except Interrupted:
             state = self._why(consumer, job)
-        except Exception as error:  # of this job alone
+        except Exception as error:  # of this job alone: the next one runs
             state, told, short = "failed", failure(error), isinstance(error, DeviceMemoryError)
-        if short:  # only now: what is being handled holds what has to go
+        if short:  # only now: an exception being handled keeps the models alive
             self.models.free()
         yield consumer.end(job, state, time.monotonic() - began, self._whole, told)
         if interrupts.stopping:
@@ -146,35 +145,35 @@ class Worker:
 
 
 def _upcoming(session: Session, queue: Queue) -> tuple[str, ...]:
-    """The next prompts for the same base."""
+    """The next queued prompts for the same base."""
     waiting = (row for row in queue.rows() if row.state == "queued" and row.kind == "edit")
     titles = (row.summary.title for row in waiting if row.summary.base == session.settings.base)
     return tuple(itertools.islice(titles, _AHEAD))
 
 
 def _is_watched() -> bool:
-    """A worker that a screen has started stays for as long as that lives."""
+    """Does a screen that started this worker still live? True also if no screen has started it."""
     watcher = os.environ.get(workers.WATCHER, "")
     return not watcher.isdecimal() or is_running(int(watcher))
 
 
-def _turn_at(device: str, seat: contextlib.ExitStack, wait: bool) -> Iterator[Note]:
-    """One worker at a device: the next one waits until it is free. Raises Busy if it may not `wait`."""
-    path = _place_of(device)
+def _lock_device(device: str, device_lock: contextlib.ExitStack, wait: bool) -> Iterator[Note]:
+    """Hold the device's lock in `device_lock`, after waiting for another worker; without `wait`, raises Busy."""
+    path = _lock_file(device)
     lock, note = filelock.FileLock(path), path.with_suffix(".txt")
     try:
-        seat.enter_context(lock.acquire(timeout=0))
+        device_lock.enter_context(lock.acquire(timeout=0))
     except filelock.Timeout:
         held = f"another worker has the {device} ({_text(note)})"
         if not wait:
             raise Busy(held, "try again when it is done") from None
         yield Note(f"waiting: {held}")
-        seat.enter_context(lock.acquire())
+        device_lock.enter_context(lock.acquire())
     with contextlib.suppress(OSError):
         note.write_text(f"process {os.getpid()}")
 
 
-def _place_of(device: str) -> Path:
+def _lock_file(device: str) -> Path:
     visible = re.sub(r"\W+", "-", os.environ.get("CUDA_VISIBLE_DEVICES", "")) if device == "cuda" else ""
     place = cache_folder() / "workers"
     place.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
-"""`tav work --ray`: the same jobs on a Ray cluster, each one task with one GPU (without any, one core). Ray schedules.
+"""`tav work --ray`: the same jobs on a Ray cluster. Ray schedules them, each as a task with one GPU, else one core.
 
-This process alone touches the queues: it claims as many jobs as can run at once, and tells of all of them. A task does
-its job in the workspace, on a path that every machine sees, and streams back what it says.
+Of the queues, this process alone takes jobs: as many as can run at once. It reports on all of them. A task does its job
+in the workspace, at a path that every machine sees, and streams its events back.
 """
 
 import contextlib
@@ -28,9 +28,9 @@ from tavcli.worker.consumer import Consumer, open_consumer
 from tavcli.worker.ray_task import Outcome
 from tavcli.workspace.folder import Workspace
 
-# Seconds between two looks: into the queues, and for wishes.
+# Seconds between two readings of the queues, and of what the user wants cancelled or paused.
 _LOOK = 0.5
-# Seconds for a task to save and stop when it was asked to; then it is killed, and goes on from its last save some day.
+# Seconds that a task has to save and stop; then it is killed, and a retry goes on from its last save.
 _GRACE = 60
 _FROM = "HOST:PORT as `ray start --head` told, from a machine of the cluster; `local` for this machine alone"
 _WISHES: dict[str, State] = {"cancel": "cancelled", "pause": "paused", "stop": "queued"}
@@ -38,7 +38,7 @@ _WISHES: dict[str, State] = {"cancel": "cancelled", "pause": "paused", "stop": "
 
 @dataclass(eq=False)
 class Run:
-    """A job that Ray has: whether its task has `started`, how it ended or was `lost`, when it was `asked` to stop."""
+    """A job given to Ray: if its task has `started`, how it ended or was `lost`, and when it was `asked` to stop."""
 
     consumer: Consumer
     job: Job
@@ -55,7 +55,7 @@ class Run:
 class Cluster:
     """Does the jobs of `workspaces` on the cluster at `address`; `watch` as in a Worker.
 
-    Without an address it is the cluster that this machine is in, else one of this machine alone, as for `local`.
+    Without an address it is the cluster that this machine belongs to, else this machine alone, as for `local`.
     """
 
     workspaces: list[Workspace]
@@ -70,7 +70,7 @@ class Cluster:
         """Work until the queues are empty or, watching, until the program is stopped."""
         with _connected(self.address) as self._ray, contextlib.ExitStack() as held, interrupts.deferred():
             for workspace in self.workspaces:
-                self._desk(workspace, held)
+                self._consumer_of(workspace, held)
             while not interrupts.stopping or self._runs:
                 yield from self._submit(held)
                 if self._runs:
@@ -83,7 +83,7 @@ class Cluster:
     # Giving jobs to Ray -----------------------------------------------------------------------------------------------
 
     def _submit(self, held: contextlib.ExitStack) -> Iterator[JobStarted]:
-        """As many as the cluster can run at once: the others stay in the queue, where their order can be changed."""
+        """Give Ray as many jobs as the cluster can run at once: jobs that stay in the queue can still be moved."""
         while not interrupts.stopping and len(self._runs) < self._most and (taken := self._taken(held)):
             consumer, job = taken
             yield JobStarted(job.workspace, job.name, summary(job).title)
@@ -94,16 +94,16 @@ class Cluster:
                 consumer.idle()
 
     def _taken(self, held: contextlib.ExitStack) -> tuple[Consumer, Job] | None:
-        """The next job, from the first queue that has one."""
+        """The next job, from the first queue that has one, with its consumer."""
         for workspace in self.workspaces:
             if Queue(workspace).waits():
-                consumer = self._desk(workspace, held)
+                consumer = self._consumer_of(workspace, held)
                 if job := consumer.take():
                     return consumer, job
         return None
 
-    def _desk(self, workspace: Workspace, held: contextlib.ExitStack) -> Consumer:
-        """One of the workspace where nobody sits: every running job has its own."""
+    def _consumer_of(self, workspace: Workspace, held: contextlib.ExitStack) -> Consumer:
+        """A consumer of the workspace that has no job, made if there is none: every running job has its own."""
         for consumer in self._consumers:
             if consumer.queue.workspace == workspace and not consumer.status.job:
                 return consumer
@@ -111,7 +111,7 @@ class Cluster:
         return self._consumers[-1]
 
     def _task(self, job: Job) -> Any:
-        """Its stream of what `tasks.perform` yields."""
+        """The stream of what `ray_task.perform` yields for the job."""
         needs = {"num_gpus": 1, "num_cpus": 0} if self._device == "cuda" else {"num_cpus": 1}
         how = {"max_retries": 0, "num_returns": "streaming", "name": f"tav {job.id}"}
         task = self._ray.remote(ray_task.perform).options(**needs, **how)
@@ -128,26 +128,26 @@ class Cluster:
 
     @property
     def _most(self) -> int:
-        """How many tasks run at once; at least one is given to Ray, which may be getting a machine for it."""
+        """How many tasks run at once; at least one, since Ray may add a machine for a waiting task."""
         resources = self._ray.cluster_resources()
         return max(1, int(resources.get("GPU" if self._device == "cuda" else "CPU", 0)))
 
-    # Hearing of them --------------------------------------------------------------------------------------------------
+    # Events of the tasks ----------------------------------------------------------------------------------------------
 
     def _listen(self) -> Iterator[JobEvent | JobEnded]:
-        """Pass on what the tasks say until one has ended, or it is time to look into the queues again."""
+        """Pass on the tasks' events until a task has ended, or it is time to read the queues again."""
         for run in self._runs:
-            self._heed(run)
+            self._stop_on_request(run)
         count, until = len(self._runs), time.monotonic() + _LOOK
         while len(self._runs) == count and (left := until - time.monotonic()) > 0:
             ready, _ = self._ray.wait([run.stream for run in self._runs], num_returns=1, timeout=left)
             for run in [run for run in self._runs if run.stream in ready]:
-                # To the end of the line, so that one who says much does not keep the others from being heard.
+                # Moved to the end, so that a task with many events does not keep the others waiting.
                 self._runs.remove(run)
                 self._runs.append(run)
-                yield from self._hear(run)
+                yield from self._next_event(run)
 
-    def _hear(self, run: Run) -> Iterator[JobEvent | JobEnded]:
+    def _next_event(self, run: Run) -> Iterator[JobEvent | JobEnded]:
         try:
             said = self._ray.get(next(run.stream))
         except StopIteration:
@@ -164,8 +164,8 @@ class Cluster:
             run.consumer.report(said)
             yield JobEvent(run.job.workspace, run.job.name, said)
 
-    def _heed(self, run: Run) -> None:
-        """What is wished of the job its task sees by itself, once it has started; if it does not stop, it is killed."""
+    def _stop_on_request(self, run: Run) -> None:
+        """Kill a task that the user wants stopped, unless it has started and stops by itself within `_GRACE`."""
         queue, now = run.consumer.queue, time.monotonic()
         if interrupts.stopping:
             queue.stop(run.job)
@@ -184,7 +184,7 @@ class Cluster:
 
 
 def _stopped(run: Run) -> tuple[State, dict[str, str]]:
-    """The state of a job that did not come to its end: by somebody's wish, or lost with its process or machine."""
+    """The state of a job that did not end by itself: stopped by the user, or lost with its process or machine."""
     wish = run.consumer.queue.wished(run.job)
     if run.lost and not wish:
         hint = f"`tav queue retry {run.job.name}` goes on from what was saved"
@@ -194,7 +194,7 @@ def _stopped(run: Run) -> tuple[State, dict[str, str]]:
 
 @contextlib.contextmanager
 def _connected(address: str | None) -> Iterator[Any]:
-    """Ray's module, connected to the cluster until the end."""
+    """The module `ray`, connected to the cluster until the block ends."""
     # Ray reports its use to its makers, unless told not to.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
@@ -204,14 +204,14 @@ def _connected(address: str | None) -> Iterator[Any]:
     _refuse_dead(address or os.environ.get("RAY_ADDRESS", "auto"))
     on_term = signal.getsignal(signal.SIGTERM)
     quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
-    # On stdout, which is for data, it tells of every process that dies.
+    # On stdout, which is for data, Ray reports every process that dies.
     with contextlib.redirect_stdout(io.StringIO()):
         try:
             ray.init(address, **quiet)
         except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
             raise TavError(f"no Ray cluster: {_told(error)}", _FROM) from None
         finally:
-            signal.signal(signal.SIGTERM, on_term)  # Ray takes it for itself
+            signal.signal(signal.SIGTERM, on_term)  # Ray installs a handler of its own
         try:
             yield ray
         finally:
@@ -219,7 +219,7 @@ def _connected(address: str | None) -> Iterator[Any]:
 
 
 def _refuse_dead(address: str) -> None:
-    """Raise TavError for what is no address, or does not answer: Ray would try for many minutes."""
+    """Raise TavError for an invalid address, or one that does not answer: Ray would try for many minutes."""
     if address in ("auto", "local"):
         return
     host, _, port = address.rpartition(":")
@@ -232,6 +232,6 @@ def _refuse_dead(address: str) -> None:
 
 
 def _told(error: Exception) -> str:
-    """What Ray says, without its advice."""
+    """Ray's message, without its advice."""
     cause = getattr(error, "cause", None) or error
     return str(cause).strip().split("\n")[0].split(". ")[0] or type(cause).__name__

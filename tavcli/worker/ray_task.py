@@ -1,4 +1,4 @@
-"""A job as a task on some machine of a cluster, which has the same tav and sees the workspace at the same path."""
+"""A job as a task on a machine of the cluster, which has the same tav and sees the workspace at the same path."""
 
 import os
 import socket
@@ -24,7 +24,7 @@ from tavcli.workspace.model_cache import ModelCache
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a task says last. `seconds`, `whole` and `told` as in `Consumer.end`; stopped: somebody wished so."""
+    """The last thing a task yields. `seconds`, `whole` and `told` are those of `Consumer.end`; stopped: by the user."""
 
     state: Literal["done", "failed", "stopped"]
     seconds: float
@@ -33,12 +33,13 @@ class Outcome:
 
 
 def perform(version: str, folder: str, id_: str, flags: Layer) -> Iterator[RunEvent | Edit | Outcome]:
-    """Do one job of the workspace at `folder`, sent by a tav of this version. Of the queue it sees the wishes alone.
+    """Do one job of the workspace at `folder`, sent by a tav of this version. Of the queue it reads only the user's
+    wishes.
 
-    Yields what the job's stages do, but no latents, and at last an Outcome.
+    Yields the events of the job's stages, without latents, and an Outcome at the end.
     """
     began, whole = time.monotonic(), False
-    # For whoever waits for what is being written here.
+    # The command that `locks` shows to processes that wait for this one.
     sys.argv[1:] = ["work", "--ray"]
     # As in commands.app.main.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -60,7 +61,7 @@ def perform(version: str, folder: str, id_: str, flags: Layer) -> Iterator[RunEv
 
 
 def _seen(version: str, job: Job) -> Job:
-    """The job, if this machine can do it. Raises TavError."""
+    """The job, if this machine can do it. Raises TavError if not."""
     here = socket.gethostname()
     if tav.__version__ != version:
         raise TavError(f"{here} has tav {tav.__version__}, not {version}", "install the same on all nodes")

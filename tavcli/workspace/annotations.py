@@ -1,4 +1,4 @@
-"""What a person marked an edit with: a star, and tags. In a file of their own, so that they never wait for a render."""
+"""A user's marks on an edit: a star, and tags. Their file is their own, so that marking never waits for a render."""
 
 import json
 import re
@@ -15,14 +15,14 @@ _TAG = re.compile(r"[\w][\w-]{0,31}")
 
 @dataclass(frozen=True)
 class Marks:
-    """A star and tags, in alphabetical order."""
+    """A star, and tags in alphabetical order."""
 
     starred: bool = False
     tags: tuple[str, ...] = ()
 
 
 def read_marks(folder: Path) -> Marks:
-    """The marks of an edit's folder; none where the file is gone, or is no more what tav wrote."""
+    """The marks in an edit's folder; none if the file is missing or invalid."""
     try:
         found = read_json(folder / MARKS)
     except SettingsError:
@@ -33,7 +33,7 @@ def read_marks(folder: Path) -> Marks:
 
 
 def write_marks(folder: Path, marks: Marks) -> None:
-    """Keep the marks of an edit; without any the file goes."""
+    """Write the marks of an edit; without any, remove the file."""
     if marks == Marks():
         (folder / MARKS).unlink(missing_ok=True)
     else:
@@ -41,7 +41,7 @@ def write_marks(folder: Path, marks: Marks) -> None:
 
 
 def parse_tags(text: str) -> tuple[str, ...]:
-    """Tags as typed, between blanks or commas. Raises SettingsError for what is none."""
+    """The tags in a text, between blanks or commas. Raises SettingsError for an invalid one."""
     words = re.split(r"[\s,]+", text.strip()) if text.strip() else []
     for word in words:
         if not _TAG.fullmatch(word):

@@ -22,28 +22,28 @@ from tavcli.workspace.locks import SOON, locked
 JOB = "job.json"
 RECIPE, VIDEO, MADE = "edit.toml", "video.mp4", "made.json"
 PARTIAL = "partial.safetensors"
-# What a recipe says until its edit is begun: what it will be made from is not known before.
+# In a recipe until its edit is begun: only then is it known what the edit is made from.
 QUEUED = {"state": "queued"}
 NUMBERED = re.compile(r"([0-9]{1,18})(?:-|$)")
-# What lies in the trash says first where it came from.
+# In the trash, a folder's name begins with the folder it came from.
 _FROM = re.compile(r"^(edits|jobs)-")
 
 
 class _Inverted(Settings):
-    """The inversion that a recipe builds on, if it does."""
+    """The inversion that a recipe builds on; the key is empty if there is none."""
 
     model_config = ConfigDict(extra="allow")
     key: str = ""
 
 
 class _Tuned(_Inverted):
-    """The tuned weights that it builds on."""
+    """The tuned weights that a recipe builds on."""
 
     key: str
 
 
 class _Request(SampleSettings):
-    """What every recipe says, and tav reads again."""
+    """The fields that tav reads in every recipe."""
 
     model_config = ConfigDict(extra="allow")
     prompt: str
@@ -53,7 +53,7 @@ class _Request(SampleSettings):
 
 
 class _Recipe(_Request):
-    """And what the edit is made from."""
+    """The fields of a recipe whose edit is begun: those of every recipe, and what the edit is made from."""
 
     tuned: _Tuned
     inverted: _Inverted
@@ -71,7 +71,7 @@ class Edit:
 
     @property
     def recipe(self) -> dict[str, Any]:
-        """All that decides the video. Raises SettingsError when it is not what tav wrote, or NewerFormatError."""
+        """All that decides the video. Raises SettingsError for an invalid recipe, NewerFormatError for a newer one."""
         name, recipe = f"{self.folder.name}/{RECIPE}", read_toml(self.folder / RECIPE)
         refuse_newer(recipe.get("format"), name)
         hint = f"tav did not write it so; remove {self.folder} if it is of no use"
@@ -98,17 +98,17 @@ class Edit:
 
     @property
     def claimed(self) -> bool:
-        """Is it still there?"""
+        """Does the edit exist, with a recipe?"""
         return (self.folder / RECIPE).is_file()
 
     @property
     def begun(self) -> bool:
-        """Is it known what it is made from?"""
+        """Does the recipe say what the edit is made from?"""
         return not _is_queued(self.recipe)
 
     @property
     def done(self) -> bool:
-        """The video is written last, and whole."""
+        """Is the video there? It is written last, and whole."""
         return self.video.is_file()
 
 
@@ -133,7 +133,7 @@ def find_edit(workspace: Workspace, name: str) -> Edit:
 
 
 def claim(workspace: Workspace, recipe: dict[str, Any]) -> Edit:
-    """The edit with this very recipe, or a new one, its recipe written, under the next number."""
+    """The edit with exactly this recipe; else a new one under the next number, with its recipe written."""
     if there := _with_recipe(workspace, recipe):
         return there
     with locked(workspace, "edits", SOON):
@@ -143,14 +143,14 @@ def claim(workspace: Workspace, recipe: dict[str, Any]) -> Edit:
 
 
 def twin(workspace: Workspace, one: Edit) -> Edit | None:
-    """Another edit that is done and has this very recipe."""
+    """Another edit that is done and has exactly this recipe, or None."""
     recipe = one.recipe
     others = (other for other in all_edits(workspace) if other.folder != one.folder and other.done)
     return next((other for other in others if _is(other, recipe)), None)
 
 
 def _is(other: Edit, recipe: dict[str, Any]) -> bool:
-    """One that cannot be read is no other."""
+    """Does the edit have this recipe? An unreadable edit does not."""
     try:
         return other.recipe == recipe
     except TavError:
@@ -158,9 +158,9 @@ def _is(other: Edit, recipe: dict[str, Any]) -> bool:
 
 
 def release(workspace: Workspace, edit: Edit) -> None:
-    """Give up a claim of which nothing is made yet, as if it had never been asked for."""
+    """Give up a claim: remove the edit if nothing of it is made yet."""
     with locked(workspace, "edits", SOON):
-        # What was queued stays: its job says why it failed.
+        # A queued edit stays: its job says why it failed.
         if edit.folder.is_dir() and [path.name for path in edit.folder.iterdir()] == [RECIPE]:
             away = temporary_sibling(edit.folder)
             edit.folder.replace(away)
@@ -172,15 +172,15 @@ def _with_recipe(workspace: Workspace, recipe: dict[str, Any]) -> Edit | None:
 
 
 def free_number(parent: Path, *besides: Path) -> int:
-    """The next number in `parent`; only for who holds the lock "edits".
+    """The next number in `parent`, for a caller that holds the lock "edits".
 
-    Numbers in `besides` are taken too: what lies there may come back.
+    Numbers in `besides` are taken too, since their folders may be brought back.
     """
     return max((number for folder in (parent, *besides) for number in _numbers(folder)), default=0) + 1
 
 
 def folder_name(number: int, words: str) -> str:
-    """`0007-a-cat`."""
+    """The folder's name for a number and a prompt: `0007-a-cat`."""
     return f"{number:04d}-{slug(words)}".rstrip("-")
 
 
@@ -193,7 +193,7 @@ def _new(workspace: Workspace, recipe: dict[str, Any]) -> Edit:
         (building / RECIPE).write_text(tomlkit.dumps(recipe), encoding="utf-8")
         building.replace(folder)
     except OSError as error:
-        error.filename, error.filename2 = str(folder / RECIPE), None  # not the temporary one
+        error.filename, error.filename2 = str(folder / RECIPE), None  # not the temporary file
         raise
     finally:
         shutil.rmtree(building, ignore_errors=True)
@@ -201,7 +201,7 @@ def _new(workspace: Workspace, recipe: dict[str, Any]) -> Edit:
 
 
 def _numbers(folder: Path) -> Iterator[int]:
-    """Those that are taken, whether or not there is an edit in the folder."""
+    """The numbers taken in a folder, whether or not an edit is under them."""
     names = [_FROM.sub("", path.name) for path in folder.iterdir()] if folder.is_dir() else []
     found = map(NUMBERED.match, names)
     return (int(match[1]) for match in found if match)

@@ -1,6 +1,6 @@
-"""Tuned weights that tuning here has not made: imported ones, and those carried over from another base.
+"""Tuned weights from outside this workspace: imported ones, and those carried over from another base.
 
-They take the tuned stage's place. Nothing that is set here has made them, so nothing of it makes them stale.
+They take the tuned stage's place. Caption, clip and `[tune]` have not made them and do not make them stale.
 """
 
 import json
@@ -12,27 +12,27 @@ from tavcli.config.files import Layer, read_json
 from tavcli.workspace.fingerprint import digest
 from tavcli.workspace.stages import GIVEN, TUNED, Stage
 
-FROM = "from.json"  # beside carried weights: the name of the base they were tuned on, for people
+FROM = "from.json"  # beside carried weights: the name of the base they were tuned on, only to be shown
 _AGAIN = {"imported": "`tav import PATH`", "carried": "`tav bases use OLD`, then `tav bases use NAME --carry-over`"}
 
 
 def imported_stage(parent: Path, base_digest: str, imported: str) -> Stage:
-    """Weights tuned elsewhere, of digest `imported`."""
+    """The tuned stage whose weights were tuned elsewhere and have the digest `imported`."""
     return Stage("tuned", parent, TUNED, {"base": base_digest, "imported": imported})
 
 
 def carried_stage(parent: Path, base_digest: str, carried: str) -> Stage:
-    """What tuning changed in another base, as it lies in the file of digest `carried`, for this base."""
+    """The tuned stage of weights carried to this base: what tuning changed in another, of digest `carried`."""
     return Stage("tuned", parent, TUNED, {"base": base_digest, "carried": carried})
 
 
 def way(stage: Stage) -> str | None:
-    """`imported` or `carried`, the setting that brought them; None for weights that are tuned here."""
+    """The setting that brought a stage's weights, `imported` or `carried`; None for weights that are tuned here."""
     return next((name for name in GIVEN if name in stage.inputs), None)
 
 
 def refuse_given(toml: Layer) -> None:
-    """Raise SettingsError when tav.toml says that nothing is to be tuned here."""
+    """Raise SettingsError when tav.toml names weights from outside: then nothing is tuned here."""
     for name, words in GIVEN.items():
         if toml.get(name) is not None:
             other = " (so does `tav bases use NAME`)" if name == "carried" else ""
@@ -40,7 +40,7 @@ def refuse_given(toml: Layer) -> None:
 
 
 def in_words(found: str, name: str | None) -> str:
-    """How weights came, and from which base."""
+    """How weights from outside came, in words, and from which base."""
     return f"{GIVEN[found]} from {name}" if name else GIVEN[found]
 
 
@@ -50,7 +50,7 @@ def note_origin(stage: Stage, base: str) -> None:
 
 
 def carried_from(stage: Stage) -> str | None:
-    """That name, where it is known and does nothing to a screen."""
+    """The name of the base that carried weights were tuned on; None if unknown or not printable."""
     try:
         name = read_json(stage.folder / FROM).get("base")
     except SettingsError:
@@ -65,7 +65,7 @@ def source_of(parent: Path, carried: str) -> Path | None:
 
 
 def refuse_lost(stage: Stage) -> None:
-    """Raise CheckpointError when given weights are not there: tuning cannot make them."""
+    """Raise CheckpointError when weights from outside are missing: tuning cannot make them."""
     found = way(stage)
     if found is not None and stage.state != "fresh":
         raise CheckpointError(
@@ -75,6 +75,6 @@ def refuse_lost(stage: Stage) -> None:
 
 
 def how_again(stage: Stage) -> str:
-    """What makes tuned weights again whose file is of no use."""
+    """The command that makes tuned weights again when their file is of no use."""
     found = way(stage)
     return f"{_AGAIN[found]}, after removing it," if found else "`tav tune --fresh`"

@@ -17,12 +17,12 @@ def key(stage: str, inputs: dict[str, Any]) -> str:
 
 
 def digest_cache() -> Path:
-    """Where the digests of big files are remembered, by real path, size and time."""
+    """The file that remembers digests of big files, by real path, size and time."""
     return cache_folder() / "digests.json"
 
 
 def digest(path: Path) -> str:
-    """sha256 (hex) of a file, or of a folder's frames, by their order and content."""
+    """sha256 (hex) of a file; for a folder, a key of its frames' order and content."""
     if path.is_dir():
         from tav.video import frame_files
 

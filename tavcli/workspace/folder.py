@@ -1,4 +1,4 @@
-"""The folder that belongs to one clip: finding it, its places on disk, its settings file."""
+"""A workspace, the folder of one clip: finding it, its places on disk, its settings file."""
 
 import os
 import shutil
@@ -22,7 +22,7 @@ SHEET = "frames.png"
 
 @dataclass(frozen=True)
 class Workspace:
-    """A folder with a `tav.toml`, and where everything in it lies."""
+    """A folder with a `tav.toml`, and the paths of everything in it."""
 
     folder: Path
 
@@ -48,12 +48,12 @@ class Workspace:
 
     @property
     def jobs(self) -> Path:
-        """Queued work that makes no edit."""
+        """Queued jobs that make no edit."""
         return self.folder / "jobs"
 
     @property
     def trash(self) -> Path:
-        """Deleted edits."""
+        """Deleted edits and jobs."""
         return self.folder / "trash"
 
     @property
@@ -61,18 +61,18 @@ class Workspace:
         return self.folder / ".locks"
 
     def read(self) -> Layer:
-        """What tav.toml says, unchecked but for its syntax. Raises NewerFormatError for one that a later tav made."""
+        """The values in tav.toml; only the syntax is checked. Raises NewerFormatError for a later tav's workspace."""
         values = read_toml(self.settings_file)
         refuse_newer(values.get("format"), f"the workspace {self.folder}")
         return values
 
     def refuse_newer(self) -> None:
-        """Raise NewerFormatError if a later tav made this; a tav.toml that is broken says nothing about that."""
+        """Raise NewerFormatError if a later tav made this workspace; a tav.toml with broken syntax raises nothing."""
         with suppress(SettingsError):
             self.read()
 
     def remember(self, flags: Layer) -> list[str]:
-        """Write settings into tav.toml, comments kept; None takes one out. Returns a line for each that changed."""
+        """Write settings into tav.toml, comments kept; None removes a setting. Returns a line for each change."""
         document = tomlkit.parse(self.settings_file.read_text(encoding="utf-8"))
         changes = []
         for section, values in flags.items():
@@ -97,7 +97,7 @@ class Workspace:
 
 
 def find(start: Path, given: Path | None = None) -> Workspace:
-    """The workspace of this call: `given` or TAV_WORKSPACE; else the nearest at or above `start`; else its only child.
+    """The workspace of a command: `given` or TAV_WORKSPACE; else the nearest at or above `start`; else its only child.
 
     Raises SettingsError when there is none, or several children to choose from.
     """
@@ -120,7 +120,7 @@ def find(start: Path, given: Path | None = None) -> Workspace:
 
 
 def below(start: Path) -> list[Workspace]:
-    """The workspaces in `start`, by name."""
+    """The workspaces directly below `start`, by name."""
     folders = (path.parent for path in start.glob(f"*/{SETTINGS}"))
     return [Workspace(folder) for folder in sorted(folders) if not folder.name.startswith(TEMPORARY)]
 

@@ -1,4 +1,4 @@
-"""One writer for each thing in a workspace; others wait for it, and are told for whom."""
+"""Locks: each thing in a workspace has one writer; other processes wait for it and say for whom."""
 
 import json
 import os
@@ -16,15 +16,15 @@ from tav.atomic import TEMPORARY, is_running, read_text, remove_leftovers, write
 from tav.errors import TavError
 from tavcli.workspace.folder import Workspace
 
-# Seconds within which who claims or gives up an edit is done with it.
+# Seconds to wait for a lock that is held briefly, as to claim an edit or give it up.
 SOON = 30
 
 
 class Busy(TavError):
-    """Another process writes the same thing."""
+    """Another process holds the lock."""
 
 
-# What `filelock` calls waiting for as long as it takes.
+# The timeout by which `filelock` waits for as long as it takes.
 FOREVER = -1.0
 
 
@@ -32,27 +32,27 @@ FOREVER = -1.0
 def locked(workspace: Workspace, name: str, wait: float = 0) -> Iterator[None]:
     """Hold the lock `name` of the workspace; raises Busy, naming the holder, if it is not free in `wait` seconds.
 
-    A signal ends the waiting at once. What was true before the lock is held may be so no more: look again inside.
+    A signal ends the waiting at once. The holder may have changed anything, so check again inside the lock.
     """
     workspace.locks.mkdir(exist_ok=True)
     path = workspace.locks / f"{name}.lock"
-    # Taking the lock truncates the lock file, so who holds it stands in a file beside it.
+    # Taking the lock truncates the lock file, so the holder is noted in a file beside it.
     holder = path.with_suffix(".json")
     try:
         with filelock.FileLock(path, timeout=wait):
             remove_leftovers(workspace.locks)
-            with suppress(OSError):  # a courtesy: on a full disk it is done without
-                write_text(holder, json.dumps(_me()))
+            with suppress(OSError):  # a full disk is no reason to stop: the holder goes without a note
+                write_text(holder, json.dumps(_own_note()))
             try:
                 yield
             finally:
                 holder.unlink(missing_ok=True)
     except filelock.Timeout:
-        raise Busy(f"{name} is being written by {_who(holder)}", "try again when it is done") from None
+        raise Busy(f"{name} is being written by {_holder_in_words(holder)}", "try again when it is done") from None
 
 
 def turn(workspace: Workspace, name: str, held: ExitStack, wait: bool) -> Iterator[str]:
-    """Enter the lock `name` into `held`; if it is busy, yields once for whom it waits, or raises Busy (no `wait`)."""
+    """Enter the lock `name` into `held`. If it is busy, yields a line naming the holder, or raises Busy (no `wait`)."""
     try:
         held.enter_context(locked(workspace, name))
     except Busy as busy:
@@ -63,17 +63,17 @@ def turn(workspace: Workspace, name: str, held: ExitStack, wait: bool) -> Iterat
 
 
 def undisturbed(workspace: Workspace, name: str, folder: Path) -> bool:
-    """Is nobody at what lies in `folder`, and nothing left of a killed one? Then no lock is needed to look at it."""
+    """Is no process writing `folder`, and no leftover of a killed one in it? Then it can be read without the lock."""
     return not (workspace.locks / f"{name}.json").exists() and not any(folder.glob(f"{TEMPORARY}*"))
 
 
 def somebody_has(workspace: Workspace, name: str) -> bool:
-    """Does a living process say that it holds this lock?"""
-    it = _read(workspace.locks / f"{name}.json")
-    return bool(it) and not _is_dead(it)
+    """Does a living process hold this lock, according to its note?"""
+    note = _read(workspace.locks / f"{name}.json")
+    return bool(note) and not _is_dead(note)
 
 
-def _me() -> dict[str, str | int]:
+def _own_note() -> dict[str, str | int]:
     return {
         "pid": os.getpid(),
         "host": socket.gethostname(),
@@ -82,25 +82,25 @@ def _me() -> dict[str, str | int]:
     }
 
 
-def _who(holder: Path) -> str:
-    it = _read(holder)
+def _holder_in_words(holder: Path) -> str:
+    note = _read(holder)
     try:
-        # Between the lock and its new holder's note there is still that of an old one which was killed.
-        if _is_dead(it):
+        # Until the new holder has written its note, the note of one that was killed may still be there.
+        if _is_dead(note):
             return "another process"
-        return f"process {it['pid']} on {it['host']} (`{it['command']}`, since {it['since']})"
+        return f"process {note['pid']} on {note['host']} (`{note['command']}`, since {note['since']})"
     except KeyError:
         return "another process"
 
 
 def _read(holder: Path) -> dict[str, Any]:
-    """A holder's note; empty if it is none."""
+    """A holder's note; empty if it is missing or invalid."""
     try:
-        it = json.loads(read_text(holder))
+        note = json.loads(read_text(holder))
     except (OSError, ValueError, RecursionError):
         return {}
-    return it if isinstance(it, dict) and isinstance(it.get("pid"), int) else {}
+    return note if isinstance(note, dict) and isinstance(note.get("pid"), int) else {}
 
 
-def _is_dead(it: dict[str, Any]) -> bool:
-    return it.get("host") == socket.gethostname() and not is_running(it["pid"])
+def _is_dead(note: dict[str, Any]) -> bool:
+    return note.get("host") == socket.gethostname() and not is_running(note["pid"])

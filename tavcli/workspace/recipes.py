@@ -1,4 +1,4 @@
-"""Recipes that anyone may have written: checked, as TOML, and as the command that makes the video again."""
+"""Recipes, from files that anyone may have written: checked, as TOML, and as the command that makes the video again."""
 
 import math
 import shlex
@@ -11,11 +11,11 @@ from tav.errors import SettingsError
 from tav.settings import Precision, SampleSettings, parse
 from tavcli.text import escaped, printable
 
-_DEEPEST = 8  # tav's own have tables of lists
+_DEEPEST = 8  # levels; recipes that tav writes have at most tables of lists
 
 
 class Recipe(SampleSettings):
-    """What the command needs of a recipe; the rest is only shown."""
+    """The fields of a recipe that its command needs; the others are only shown."""
 
     prompt: str
     steps: int = Field(ge=1, le=500)
@@ -24,7 +24,7 @@ class Recipe(SampleSettings):
 
 
 def checked(recipe: dict[str, Any], where: str) -> Recipe:
-    """Raise SettingsError naming `where` if this is no recipe, or one that cannot be shown."""
+    """The recipe, checked. Raises SettingsError that names `where` if it is invalid or cannot be shown."""
     if strange := _strange(recipe):
         raise SettingsError(f"{where}: {strange}", "tav did not write this recipe")
     known = {name: recipe[name] for name in Recipe.model_fields if name in recipe}
@@ -32,7 +32,7 @@ def checked(recipe: dict[str, Any], where: str) -> Recipe:
 
 
 def _strange(value: Any, depth: int = 0) -> str | None:
-    """What TOML cannot say, or a screen cannot hold."""
+    """Why TOML or a screen cannot hold a value, or None."""
     if depth > _DEEPEST:
         return "tables in tables without end"
     if isinstance(value, dict | list):
@@ -62,29 +62,29 @@ def normalized(settings: SampleSettings) -> SampleSettings:
 
 
 def as_toml(recipe: dict[str, Any]) -> str:
-    """`recipe` as TOML that does nothing to a terminal; where it escapes, TOML reads the same."""
+    """`recipe` as TOML with control characters escaped, so that a terminal can show it and TOML reads the same."""
     return "\n".join(map(printable, tomlkit.dumps(recipe).rstrip().split("\n")))
 
 
 def command(recipe: Recipe, output: str | None = None) -> str:
     """The command line that makes this edit in its workspace, written to `output` too."""
-    # All of it, since tav.toml may have changed since, or set something else.
+    # Every setting is named, since tav.toml may say something else by now.
     words = ["tav", "edit", "--guidance", _number(recipe.guidance_scale), "--steps", str(recipe.steps)]
     words += ["--negative", recipe.negative_prompt, "--vary", _number(recipe.vary), "--seed", str(recipe.seed)]
     words += ["--inversion" if recipe.inversion else "--no-inversion", "--precision", recipe.precision]
     words += ["-o", output] if output else []
     words += ["--scale", recipe.scale] if output and recipe.scale else []
-    # What comes after `--` is no flag, whatever it looks like.
+    # A word after `--` is never read as a flag.
     return " ".join(map(_quoted, [*words, *(["--"] if recipe.prompt.startswith("-") else []), recipe.prompt]))
 
 
 def _number(value: float) -> str:
-    """As short as it can be said exactly."""
+    """The shortest text for exactly this number."""
     return repr(value).removesuffix(".0")
 
 
 def _quoted(word: str) -> str:
-    """For a shell; what does not print is spelled the way that bash and zsh know."""
+    """A word quoted for a shell; unprintable characters as bash and zsh spell them."""
     if word.isprintable():
         return shlex.quote(word)
     return "$'" + "".join("\\" + c if c in "\\'" else escaped(c) for c in word) + "'"

@@ -1,4 +1,4 @@
-"""Scores of an edit, as kept in its folder: numbers by name."""
+"""Scores of an edit, kept in its folder: numbers by name."""
 
 import json
 import math
@@ -12,7 +12,7 @@ SCORES = "scores.json"
 
 
 def read_scores(folder: Path) -> dict[str, float]:
-    """The scores in an edit's folder; none where the file is gone, or is no more what tav wrote."""
+    """The scores in an edit's folder; none if the file is missing or invalid."""
     try:
         found = read_json(folder / SCORES)
     except SettingsError:
@@ -21,7 +21,7 @@ def read_scores(folder: Path) -> dict[str, float]:
 
 
 def write_scores(folder: Path, scores: dict[str, float]) -> None:
-    """Keep those that are finite."""
+    """Write the scores that are finite."""
     kept = {name: round(value, 3) for name, value in scores.items() if math.isfinite(value)}
     write_text(folder / SCORES, json.dumps(kept, indent=1))
 

@@ -1,4 +1,4 @@
-"""One workspace while it is worked on: its settings in force, its device, its clip."""
+"""One workspace in use: its settings in force, its device, its clip."""
 
 import contextlib
 from collections.abc import Iterator
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 
 class Session:
-    """What a command works with. Events are yielded for whoever shows them; heavy imports happen on first use.
+    """The settings in force of one workspace, its device and its clip. Heavy imports happen on first use.
 
-    `wait` says whether to wait for what another process is writing. `values` are settings to work by instead of those
-    in tav.toml, as a job has kept them. `models` is what a worker has in memory from the job before.
+    `wait`: wait for a result that another process is writing? `values`: settings to use instead of those in tav.toml,
+    as kept by a job. `models`: what a worker has in memory from the job before.
     """
 
     def __init__(
@@ -43,14 +43,14 @@ class Session:
         self.workspace = workspace
         self.wait = wait
         self.models = models or ModelCache()
-        self.previews = False  # does somebody watch?
-        self.upcoming: tuple[str, ...] = ()  # prompts of later jobs, read while the text encoder is there
+        self.previews = False  # are previews shown?
+        self.upcoming: tuple[str, ...] = ()  # prompts of later jobs, encoded while the text encoder is loaded
         toml = workspace.read() if values is None else values
         parse(WorkspaceSettings, toml, "tav.toml")
-        # A relative path means from the workspace, wherever the command is called.
+        # A relative path starts at the workspace, wherever the command is called.
         self.parts = inspect_base(find_base(merge(toml, flags)["base"], workspace.folder))
         self.settings = in_force(toml, flags, self.parts.recommendation)
-        self.texts: dict[str, Any] = {}  # what the text encoder made of prompts, once read
+        self.texts: dict[str, Any] = {}  # encoded prompts
 
     @property
     def source(self) -> Path:
@@ -103,7 +103,7 @@ class Session:
         return clip
 
     def turn(self, name: str, held: contextlib.ExitStack) -> Iterator[RunEvent]:
-        """Hold the workspace's lock `name` in `held`, after waiting for it where that is wanted."""
+        """Hold the workspace's lock `name` in `held`, after waiting for it if `wait` is set."""
         for words in turn(self.workspace, name, held, self.wait):
             yield Note(words)
 

@@ -15,7 +15,7 @@ from tavcli.config.settings import WorkspaceSettings
 from tavcli.workspace.fingerprint import key
 
 State = Literal["fresh", "stale", "missing"]
-# How weights came that tuning here has not made, by the setting that names them.
+# How weights from outside came, by the setting that names them.
 GIVEN = {"imported": "imported", "carried": "carried over"}
 INPUTS = "inputs.json"
 TUNED, STATE, LOG = "attention.safetensors", "state.safetensors", "steps.jsonl"
@@ -24,7 +24,7 @@ INVERTED, CHECK = "latents.safetensors", "check.json"
 
 @dataclass(frozen=True)
 class Stage:
-    """One result of one stage: `folder/<key>/result` is there when it is done. `inputs` is all that it depends on."""
+    """A result of a stage, `<parent>/<key>/<result_name>` once it is done. `inputs` is all that it depends on."""
 
     name: str
     parent: Path
@@ -57,7 +57,7 @@ class Stage:
 
     @property
     def score(self) -> dict[str, Any]:
-        """What the check found; empty if it was not done, or what it wrote is no more what it was."""
+        """The scores that the check wrote; empty if there was no check or the file is invalid."""
         try:
             score = read_json(self.folder / CHECK)
         except SettingsError:
@@ -65,7 +65,7 @@ class Stage:
         return score if all(isinstance(score.get(name), int | float) for name in ("psnr", "vae_psnr")) else {}
 
     def discard(self) -> None:
-        """Remove everything of this stage's folder."""
+        """Remove the stage's folder."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def why_stale(self) -> str:
@@ -81,13 +81,13 @@ class Stage:
 
 
 def refuse_other(stage: Stage, provenance: dict[str, Any], hint: str) -> None:
-    """Raise CheckpointError when the result that lies in `stage`'s place says that it was made from other inputs."""
+    """Raise CheckpointError if the stage's result was, by its `provenance`, made from other inputs than the stage's."""
     if others := [name for name, value in stage.inputs.items() if provenance.get(name) != value]:
         raise CheckpointError(f"{stage.result_name} was made from something else: other {', '.join(others)}", hint)
 
 
 def read_inputs(folder: Path) -> dict[str, Any]:
-    """What a stage's folder was made from; empty if that cannot be read. Raises NewerFormatError."""
+    """The inputs that a stage's folder was made from; empty if they cannot be read. Raises NewerFormatError."""
     try:
         values = read_json(folder / INPUTS)
     except SettingsError:
@@ -97,7 +97,7 @@ def read_inputs(folder: Path) -> dict[str, Any]:
 
 
 def in_any_precision(stage: Stage) -> list[Path]:
-    """Folders made from the inputs of `stage`, whatever the precision: other machines have other ones."""
+    """Folders made from the inputs of `stage`, in any precision: other machines have other ones."""
     wanted = _but_precision(stage.inputs)
     return [folder for folder in sorted(stage.parent.glob("*/")) if _but_precision(read_inputs(folder)) == wanted]
 
@@ -121,7 +121,7 @@ def _short(value: Any) -> Any:
 
 
 def clip_inputs(settings: WorkspaceSettings, source_digest: str, area: tuple[int, int]) -> dict[str, Any]:
-    """What decides the clip's frames; where no size is set, the base's own `area` (width, height) decides it."""
+    """The inputs that decide the clip's frames; without a set size, the base's own `area` (width, height) is one."""
     chosen = settings.clip.model_dump(mode="json", exclude={"source"})
     return {"source": source_digest, **chosen, "size": chosen["size"] or "auto {}x{}".format(*area)}
 
@@ -129,7 +129,7 @@ def clip_inputs(settings: WorkspaceSettings, source_digest: str, area: tuple[int
 def tuned_in(
     parent: Path, settings: WorkspaceSettings, clip: dict[str, Any], base_digest: str, precision: str
 ) -> Stage:
-    """Tuned parameters. Recomputing activations changes nothing in them, so it is no input."""
+    """The tuned stage. Recomputing activations changes no tuned parameter, so it is no input."""
     inputs = {
         "caption": settings.caption,
         "clip": clip,
@@ -142,13 +142,14 @@ def tuned_in(
 
 
 def inverted_in(parent: Path, network: dict[str, Any], tuned_digest: str, steps: int) -> Stage:
-    """Inverted latents: they depend on `network` (clip, base, precision, frame attention) and on the tuned weights as
-    saved, whatever run they came from."""
+    """The inverted stage. Its latents depend on `network` (clip, base, precision, frame attention) and on the tuned
+    weights as saved, whatever run made them.
+    """
     return Stage("inverted", parent, INVERTED, {**network, "tuned": tuned_digest, "steps": steps})
 
 
 def same_run(stage: Stage) -> list[Path]:
-    """Folders of tuning runs that differ from `stage` in nothing but fewer steps, most steps first."""
+    """Folders of tuning runs that differ from `stage` only in having fewer steps, most steps first."""
     wanted = stage.inputs["tune"]["steps"]
     found = []
     for path in stage.parent.glob(f"*/{INPUTS}"):

@@ -1,4 +1,4 @@
-// The comparison: several videos on one clock. The longest leads; the others are kept within a part of a frame of it.
+// The comparison: several videos on one clock. The longest video leads; the others stay within a part of a frame of it.
 class Clock {
   constructor(videos, show) {
     this.videos = videos;
@@ -18,7 +18,7 @@ class Clock {
     return Math.min(this.frames - 1, Math.floor(this.leader.currentTime / this.frame + 1e-6));
   }
 
-  // All at `frame`, and shown. While they go there a newer wish takes the place of an older one.
+  // Move all videos to `frame`, then show it. A newer call replaces an older one that is still under way.
   seek(frame) {
     this.wanted = Math.max(0, Math.min(this.frames - 1, frame));
     this.going ??= this.chase().finally(() => (this.going = null));
@@ -69,7 +69,7 @@ class Clock {
     const late = this.videos.filter((video) => video !== this.leader && now < length(video) - this.frame / 2);
     const far = late.some((video) => Math.abs(video.currentTime - now) > this.frame * 0.4);
     if (far) return void this.start(this.at);
-    // A little off is caught up with by a little more or less speed, which nobody sees.
+    // A video that is a little off runs a little faster or slower, too little to be seen.
     for (const video of late) video.playbackRate = this.speed * (1 + Math.max(-0.2, Math.min(0.2, 3 * (now - video.currentTime))));
     this.show();
     this.ticking = requestAnimationFrame(() => ((this.ticking = null), this.tick()));

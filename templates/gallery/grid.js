@@ -4,7 +4,7 @@ const all = (selector, from = document) => [...from.querySelectorAll(selector)];
 const cards = all(".card");
 const MOST = 3;
 
-// One copy in memory serves a card and its comparison; and Safari plays no videos from data: addresses.
+// Turn a data: address into a blob: one copy serves card and comparison, and Safari plays no video from data: addresses.
 function unpack(video) {
   if (!video.src.startsWith("data:")) return video.src;
   const bytes = Uint8Array.from(atob(video.src.slice(video.src.indexOf(",") + 1)), (one) => one.charCodeAt(0));
@@ -23,7 +23,7 @@ function move() {
   for (const video of films) {
     const plays = motion.seen.has(video) && !motion.paused && !motion.covered;
     if (motion.seen.has(video) && video.preload === "none") {
-      video.preload = "auto"; // where nothing moves, at least the first frame is there
+      video.preload = "auto"; // while paused, show at least the first frame
       unpack(video);
     }
     plays ? video.play().catch(() => {}) : video.pause();
@@ -42,7 +42,7 @@ function tellWhenBroken(video, note) {
   video.addEventListener("error", () => (note.hidden = false));
 }
 
-// Which are shown.
+// Which cards are shown.
 const wanted = { starred: false, tags: new Set() };
 
 function matches(card) {
@@ -78,7 +78,7 @@ function showAll() {
   $("#words").focus();
 }
 
-// In which order; what has no such score comes last either way.
+// In which order; a card without the score comes last in both directions.
 function order() {
   const option = $("#sort").selectedOptions[0];
   const down = $("#order").getAttribute("aria-pressed") === "true";
@@ -99,7 +99,7 @@ function order() {
   word.textContent = down ? "descending" : "ascending";
 }
 
-// Which are chosen.
+// Which cards are chosen.
 const box = (card) => $(".choose input", card);
 const chosen = () => cards.filter((card) => box(card).checked);
 
@@ -142,7 +142,7 @@ $("#motion").addEventListener("click", ({ currentTarget }) => {
 });
 $("#cards").addEventListener("change", choose);
 $("#forget").addEventListener("click", forget);
-filter(); // what a browser kept in the fields of a page that is opened again
+filter(); // a browser may have kept the fields of a page that is opened again
 order();
 choose();
 move();

@@ -1,1 +1,1 @@
-"""What is read from disk to be shown: snapshots of a workspace, the library, estimates, thumbnails."""
+"""Data that is read from disk for the screens: snapshots of a workspace, the library, estimates, thumbnails."""

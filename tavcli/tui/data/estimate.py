@@ -13,14 +13,14 @@ from tavcli.queue.summary import Summary
 from tavcli.tui.processes.query import ask_tav
 from tavcli.workspace.folder import Workspace
 
-# Seconds without a key before the time is asked of the engine.
+# Seconds without a key press before the engine is asked for the time.
 _QUIET = 0.6
-# So many words that a base does not know are named.
+# How many of the words that a base does not know are named.
 _NAMED = 3
 
 
 def requests_of(workspace: Workspace, batch: Batch) -> tuple[list[JobRequest], str]:
-    """The jobs it makes, and what the base does not understand of them. Raises TavError for what makes no sense."""
+    """The jobs of a batch, and a warning of words that the base does not know. Raises TavError for an invalid batch."""
     session = session_for(workspace, batch)
     wanted = made_into_requests(session, batch)
     lexicon = session.parts.lexicon
@@ -37,7 +37,7 @@ def _unknown(words: list[tuple[str, list[str]]]) -> str:
 
 
 class CostEstimator:
-    """Knows or asks how long orders of one workspace take."""
+    """Tells how long batches of one workspace take: as like edits took, else as the engine forecasts."""
 
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
@@ -45,11 +45,11 @@ class CostEstimator:
         self._fresh: bool | None = None
 
     def measured(self, batch: Batch, wanted: list[JobRequest]) -> float | None:
-        """Seconds by how long like edits took here; None where that says nothing. Reads files."""
+        """Seconds, from how long like edits took here; None where those cannot tell. Reads files."""
         if self._fresh is None:
             found = overview(self.workspace)
             self._fresh = (found.tuned, found.inverted) == ("fresh", "fresh")
-        if batch.base or batch.steps or not self._fresh:  # something may have to be made first
+        if batch.base or batch.steps or not self._fresh:  # a stage may have to be made first
             return None
         pace = estimates.Pace(Queue(self.workspace).rows())
         times = [pace.measured(_as_row(request)) for request in wanted]
@@ -57,8 +57,8 @@ class CostEstimator:
         return sum(known) if len(known) == len(times) else None
 
     async def forecast(self, batch: Batch, wanted: list[JobRequest]) -> float | None:
-        """Seconds as the engine reckons, asked once for each kind of batch; None where it cannot say."""
-        # Prompts of one kind take equally long.
+        """Seconds, as the engine forecasts them, asked once for each kind of batch; None where it cannot."""
+        # The time depends on the number of prompts, not on their words.
         kind = f"{replace(batch, prompts=(), negative=None)} {len(wanted)}"
         if kind not in self._asked:
             await asyncio.sleep(_QUIET)

@@ -1,4 +1,4 @@
-"""The workspaces of a folder, as the library shows them: read from their files, one at a time, quick things first."""
+"""The workspaces of a folder, as the library shows them, read from their files one at a time."""
 
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -10,18 +10,18 @@ from tavcli.methods.status import overview
 from tavcli.queue.queue import Queue
 from tavcli.workspace.folder import SETTINGS, SHEET, Workspace
 
-# So deep under the current folder workspaces are looked for.
+# How deep under the current folder workspaces are looked for.
 _LEVELS = ("", "*/", "*/*/")
-# So many of the newest edits are shown by their prompts.
+# How many of the newest edits are shown, by their prompts.
 _LATEST = 8
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One workspace. `edits` counts them by state; `latest` are (state, prompt) of what waits, then of the newest.
+    """One workspace. `edits` counts its edits by state; `latest` are (state, prompt) of open edits, then of the newest.
 
-    `stages` are (name, state), empty while nobody has looked. `problem` is why they cannot be told, or, of a workspace
-    whose tav.toml cannot be read, why nothing else is known.
+    `stages` are (name, state), empty until they are read. `problem` says why the stages, or with a bad tav.toml all
+    values, are unknown.
     """
 
     folder: Path
@@ -45,7 +45,7 @@ def _hidden(name: str) -> bool:
 
 
 def read(folder: Path) -> Entry:
-    """All but the stages: what tav.toml and the queue say. Never raises for what is in the folder."""
+    """An entry without its stages, from tav.toml and the queue. Bad files become its `problem`; nothing is raised."""
     workspace = Workspace(folder)
     sheet = folder / SHEET
     entry = Entry(folder, cover=sheet if sheet.is_file() else None)
@@ -73,7 +73,7 @@ def _filled(entry: Entry, workspace: Workspace) -> Entry:
 
 
 def judged(entry: Entry) -> Entry:
-    """With its stages, or why they cannot be told. Slow once for each base, whose files are read for its digest."""
+    """The entry with its stages, or why they are unknown. Slow once for each base, whose files get a digest."""
     seen = overview(Workspace(entry.folder))
     stages = ((name, word) for name, word in (("tuned", seen.tuned), ("inverted", seen.inverted)) if word is not None)
     return replace(entry, stages=tuple(stages), problem=seen.problem)

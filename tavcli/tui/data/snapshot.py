@@ -1,4 +1,4 @@
-"""What happens in a workspace, seen from outside: its jobs, its workers, the picture of what is rendered."""
+"""What happens in a workspace, read from its files: its jobs, its workers, the preview of a render."""
 
 import time
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from tavcli.workspace.folder import Workspace
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One look: every job, who works, and when the open jobs will be done."""
+    """A workspace at one moment: every job, the workers, and when the open jobs will be done."""
 
     rows: tuple[Row, ...] = ()
     workers: tuple[Status, ...] = ()
@@ -26,18 +26,18 @@ class Snapshot:
 
     @property
     def working(self) -> Status | None:
-        """The worker that has a job, if one has."""
+        """The first worker that has a job, or None."""
         return next((status for status in self.workers if status.job), None)
 
     @property
     def left(self) -> float | None:
-        """Seconds until the queue is empty, if that can be said."""
+        """Seconds until the queue is empty; None if unknown."""
         ends = [one.left for one in self.waiting if one.row.state != "paused"]
         return None if not ends or None in ends else ends[-1]
 
 
 class Watcher:
-    """Looks at one workspace again and again; a look that finds nothing new costs next to nothing."""
+    """Reads one workspace again and again; a reading that finds nothing new costs next to nothing."""
 
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
@@ -45,18 +45,18 @@ class Watcher:
         self._pictures: dict[Path, int] = {}
 
     def look(self) -> Snapshot:
-        """Reads files: not on the event loop. Raises TavError where the queue cannot be read."""
+        """The workspace now. Reads files, so not for the event loop. Raises TavError where the queue cannot be read."""
         rows, workers = self._poller.rows(), tuple(living_workers(self.workspace))
         waiting = tuple(estimates.waiting(list(rows), workers, time.time()))
         return Snapshot(rows, workers, waiting, self._poller.queue.paused)
 
     def look_anew(self) -> Snapshot:
-        """The same, whatever the files' times say: for who has changed something."""
+        """The workspace now, read again even where no file's time has changed: for use after a change."""
         self._poller.forget()
         return self.look()
 
     def picture(self, status: Status) -> Frame | None:
-        """Frames (f h w 3) of what this worker renders, if there are new ones since the last call."""
+        """Frames (f h w 3) of what this worker renders; None if there are no new ones since the last call."""
         path = preview_file(self.workspace, status.token)
         changed = _changed(path)
         if not changed or self._pictures.get(path) == changed:

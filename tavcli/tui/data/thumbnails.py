@@ -1,6 +1,6 @@
 """First pictures of sheets, clips and videos, for thumbnails. Reads files: never on the event loop.
 
-What reads them is imported when it is needed: the first screen is there a tenth of a second sooner.
+The readers of videos are imported on first use, so that the first screen is there a tenth of a second sooner.
 """
 
 import io
@@ -10,12 +10,12 @@ from PIL import Image
 
 from tav.errors import VideoError
 
-# Wider than any thumbnail has cells.
+# Pixels, more than any thumbnail has cells.
 _WIDEST = 256
 
 
 def picture_of(path: Path) -> Image.Image | None:
-    """A small RGB picture of what `path` shows first: a sheet, a picture, a video, a folder of pictures; else None."""
+    """The first picture of a sheet, picture, video or folder of pictures, small and RGB; None if it cannot be read."""
     try:
         picture = _read(path)
     except (OSError, VideoError, ValueError, SyntaxError, Image.DecompressionBombError):

@@ -1,1 +1,1 @@
-"""Clips in cells: their frames, the clock that all players share, and its keys."""
+"""Clips drawn in terminal cells: their frames, the clock that all players share, and its keys."""

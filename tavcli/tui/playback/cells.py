@@ -1,7 +1,7 @@
-"""From a frame to rows of cells. A cell shows two pixels: `▀` in the upper one's colour on the lower one's.
+"""Frames as rows of terminal cells. A cell shows two pixels: `▀` in the upper pixel's colour on the lower pixel's.
 
-Textual's strip of 80 cells in colours of their own takes a millisecond to make and 60 kB to keep, too much for a video:
-a `Row` keeps its pixels, writes its escape codes straight from them, and makes segments only for who asks.
+Textual's strip of 80 cells of different colours takes a millisecond to make and 60 kB to keep, too much for a video. A
+`Row` keeps its pixels, writes its escape codes straight from them, and makes segments only when asked for them.
 """
 
 from functools import lru_cache
@@ -19,10 +19,10 @@ from tavcli.tui.playback.footage import Frame, fitted
 
 RGB = tuple[int, int, int]
 HALF = "▀"
-# From dark to bright, on a dark ground: for who wants no colours.
+# Characters from dark to bright on a dark background, for terminals without colours.
 RAMP = np.array(list(" .:-=+*#%@"))
 LUMA = 0.2126, 0.7152, 0.0722
-# Fewer colours than these, where the terminal has but 256 or 16: what is nearest to each is looked up only once.
+# Bits of a colour that are kept where the terminal has 256 or 16 colours: fewer colours to look up and to cache.
 COARSE = 0xF8
 RESET = "\x1b[0m"
 
@@ -30,7 +30,7 @@ RESET = "\x1b[0m"
 def canvas(frame: Frame, width: int, height: int, ground: RGB) -> Frame:
     """A frame (h, w, 3) in the middle of `width` x `height` cells, as large as fits: uint8 (2 * height, width, 3).
 
-    Smaller, a pixel is the mean of those it covers; larger, they run into each other. `ground` is round about it.
+    Shrinking averages pixels, enlarging interpolates them; `ground` fills the rest.
     """
     h, w = frame.shape[:2]
     size = fitted((w, h), (width, 2 * height))
@@ -48,20 +48,20 @@ def coloured(pixels: Frame) -> list[Strip]:
 
 
 def plain(pixels: Frame) -> list[Strip]:
-    """The same without colours: the brighter, the more ink."""
+    """Rows of cells for the same pixels without colours: the brighter the pixels, the denser the character."""
     light = (pixels @ np.array(LUMA)).reshape(len(pixels) // 2, 2, -1).mean(axis=1)
     inks = RAMP[(light * len(RAMP) / 256).astype(int)]
     return [Strip([Segment("".join(row))], len(row)) for row in inks.tolist()]
 
 
 class Row(Strip):
-    """A strip of half cells, of which `upper` and `lower` are the pixels, uint8 (w, 3); to others like any strip."""
+    """A strip of half cells with the pixels `upper` and `lower`, uint8 (w, 3). It serves wherever a strip does."""
 
     __slots__ = ("_codes", "_pixels")
 
     def __init__(self, upper: Frame, lower: Frame) -> None:
         super().__init__((), len(upper))
-        del self._segments  # so that __getattr__ is asked, should anyone want them
+        del self._segments  # so that __getattr__ makes them on first use
         self._pixels = np.concatenate([upper, lower], axis=1)
         self._codes: dict[str, str] = {}
 
@@ -72,7 +72,7 @@ class Row(Strip):
         return self._segments
 
     def render(self, console: Console) -> str:
-        """The text and escape codes that draw it in the colours that `console` has."""
+        """The text and escape codes that draw the row in the colours that `console` has."""
         system = console.color_system or "truecolor"
         if system not in self._codes:
             self._codes[system] = _few(self._pixels, system) if system != "truecolor" else _true(self._pixels)
@@ -80,7 +80,7 @@ class Row(Strip):
 
 
 def _runs(pixels: Frame) -> list[tuple[int, list[int]]]:
-    """How many equal cells follow each other, and their two pixels (r, g, b, r, g, b)."""
+    """Runs of equal cells: their number, and the two pixels of each (r, g, b, r, g, b)."""
     return [(len(list(run)), cell) for cell, run in groupby(pixels.tolist())]
 
 

@@ -1,24 +1,24 @@
-"""One clock for all players of a screen: each shows the frame of the same moment, so none can run away from another."""
+"""One clock for all players of a screen: they show the frames of the same moment and cannot drift apart."""
 
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 
 SPEEDS = 0.25, 0.5, 1.0, 2.0
-# A GIF's times are rounded to 1/100 s, a WebM's to 1/1000 s: a moment so little before a frame means that frame.
+# Seconds. Times are rounded, in a GIF to 1/100 s: a moment this little before a frame's start means that frame.
 ROUNDING = 0.0055
 
 
 def frame_at(times: Sequence[float], seconds: float) -> int:
-    """The number of the frame that is seen at `seconds`; `times` says when each begins. The first and the last stay."""
+    """The number of the frame shown at `seconds`; `times` are the starts of the frames. The last frame stays."""
     early = min(ROUNDING, (times[-1] - times[0]) / (4 * len(times)))
     return max(0, bisect_right(times, seconds + early) - 1)
 
 
 class Clock:
-    """A moment of a clip, in seconds from its first frame, that moves by itself while `playing`, round and round.
+    """A position in a clip, in seconds from its first frame. While `playing` it advances, and starts again at `length`.
 
-    `times` are when frames begin, for counting in frames; behind the last, at `length`, it starts again.
+    `times` are the starts of the frames, to count in frames.
     """
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
@@ -57,7 +57,7 @@ class Clock:
         self._speed = speed
 
     def fit(self, times: Sequence[float], length: float) -> None:
-        """Count in these frames from now on; the moment stays if the new clip has it."""
+        """Count in these frames from now on; the position stays if the new clip is long enough."""
         position = self.position
         self.times, self.length = times, length
         self.seek(position % length if length else 0.0)
@@ -66,15 +66,15 @@ class Clock:
         self._position, self._since = seconds, self._now()
 
     def go_to(self, frame: int) -> None:
-        """To the beginning of a frame; counted round and round, so that -1 is the last one."""
+        """Go to the start of a frame; numbers go round, so that -1 is the last frame."""
         self.seek(self.times[frame % len(self.times)])
 
     def step(self, frames: int) -> None:
-        """Stop, and move by so many frames."""
+        """Stop, and move by this many frames."""
         self.playing = False
         self.go_to(self.frame + frames)
 
     def faster(self, steps: int) -> None:
-        """To the next of SPEEDS, or with a negative number to one before; the slowest and fastest stay."""
+        """Go up in SPEEDS by `steps`, or down if they are negative, at most to the end."""
         place = SPEEDS.index(self._speed) + steps
         self.speed = SPEEDS[min(max(place, 0), len(SPEEDS) - 1)]

@@ -1,4 +1,4 @@
-"""The keys of every place where a clip plays, and what they do to its clock."""
+"""The keys of every place where a clip plays, and their effect on its clock."""
 
 from textual.binding import Binding
 
@@ -31,7 +31,7 @@ class Playback:
         self.clock.faster(steps)
 
     def action_go_to(self, frame: int) -> None:
-        """To a frame by its number, of which -1 is the last: there it stops, else it would be gone at once."""
+        """Go to a frame by its number. At the last one (-1) playing stops: else the frame would be gone at once."""
         if frame < 0:
             self.clock.playing = False
         self.clock.go_to(frame)

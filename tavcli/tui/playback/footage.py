@@ -1,4 +1,4 @@
-"""A video as small frames with their times: what a screen of cells can show, and never what a network is given."""
+"""A video as small frames with their times, to be shown in terminal cells; no network is given these frames."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -18,23 +18,23 @@ from tav.video.frame_folder import PICTURES_PER_SECOND, folder_size, frame_files
 from tav.video.packets import Look, look, parse_rows
 from tav.video.probing import probe_whole
 
-# What is kept of one video; at 100 x 100 that is half an hour of an edit, or 70 seconds of a phone's video.
+# Bytes kept of one video: at 100 x 100, half an hour of an edit or 70 seconds of a phone's video.
 MOST_BYTES = 64_000_000
-# Seconds: a start that was rounded still means its frame.
+# Seconds that are read before `start`: it may have been rounded up past its frame.
 EARLY = 1e-3
 Size = tuple[int, int]
 Frame = NDArray[np.uint8]
 
 
 class Unwanted(Exception):
-    """Reading was ended because nobody waits for it any more."""
+    """Reading was stopped, since its result is not needed any more."""
 
 
 @dataclass(frozen=True, eq=False)
 class Footage:
-    """Frames uint8 (f, h, w, 3) and when each begins, in seconds from the first; all end at `length`.
+    """Frames uint8 (f, h, w, 3), and `times`, the start of each in seconds from the first; the last ends at `length`.
 
-    `whole` is False where the file goes on behind the last frame.
+    `whole` is False where the file has more frames.
     """
 
     frames: Frame
@@ -51,7 +51,7 @@ def at_rate(frames: Frame, fps: float) -> Footage:
 def read_still(path: Path, box: Size, start: float = 0.0) -> Footage:
     """The first frame of a video, of a folder of pictures or a picture, made to fit in `box` (width, height).
 
-    `start` leaves out so many seconds before it. Never enlarged. Raises VideoError for what cannot be read.
+    The first `start` seconds are skipped. A frame is never enlarged. Raises VideoError for a file that cannot be read.
     """
     if path.is_dir():
         return _read_folder(_files(path, start)[:1], box, _always)
@@ -63,9 +63,9 @@ def _always() -> bool:
 
 
 def read_footage(path: Path, box: Size, start: float = 0.0, wanted: Callable[[], bool] = _always) -> Footage:
-    """The same for all frames, or as many as MOST_BYTES holds.
+    """All frames of a video or a folder of pictures, as `read_still` makes them, or as many as MOST_BYTES holds.
 
-    Ends its ffmpeg and raises Unwanted as soon as `wanted` says no; raises VideoError for what cannot be read.
+    Ends its ffmpeg and raises Unwanted as soon as `wanted` returns False. Raises VideoError for an unreadable file.
     """
     if path.is_dir():
         return _read_folder(_files(path, start), box, wanted)
@@ -114,7 +114,7 @@ def _read_video(path: Path, box: Size, start: float, most_bytes: int, wanted: Ca
 
 
 def _fitting(size: Size, most_bytes: int) -> int:
-    """How many frames of this size there is room for; at least one."""
+    """How many frames of this size fit in `most_bytes`; at least one."""
     return max(1, most_bytes // (3 * size[0] * size[1]))
 
 
@@ -127,7 +127,7 @@ def _looked(path: Path) -> Look:
 
 
 def _arguments(path: Path, seen: Look, size: Size, start: float, most: int, rows: Path) -> list[str]:
-    """Raw frames go to stdout, and their times to the file `rows`, for `parse_rows`: each is decoded only once."""
+    """Arguments for ffmpeg: raw frames go to stdout, their times to the file `rows`, and each is decoded only once."""
     scaled = scaled_rgb(seen.picture, (seen.width, seen.height), size)
     graph = f"[0:V:0]{scaled},split[picture][clock]"
     each = ["-fps_mode", "passthrough", "-frames:v", str(most)]
@@ -147,7 +147,10 @@ def _decoded(path: Path, arguments: list[str], size: Size, wanted: Callable[[], 
 
 
 def _times(framecrc: str, count: int) -> tuple[tuple[float, ...], float]:
-    """When each of `count` frames begins, and the last one ends; some files do not say how long that one stays."""
+    """The starts of `count` frames, and the end of the last one, in seconds.
+
+    Where the file gives the last frame no duration, it gets the mean of the others.
+    """
     header, rows = parse_rows(framecrc)
     tick = Fraction(header["tb 0"])
     ticks = [int(row[2]) for row in rows[:count]]

@@ -1,4 +1,4 @@
-"""Questions that need the engine are asked of a `tav` of their own: the screen loads no torch, and never waits."""
+"""Answers from the engine, given by a `tav` process of its own: the screen loads no torch and never waits."""
 
 import asyncio
 import json
@@ -11,9 +11,9 @@ from tavcli.tui.threads import end_if_left
 
 
 async def ask_tav(folder: Path, *arguments: str) -> Any:
-    """What `tav ARGUMENTS --json` says, in the workspace `folder`. Raises TavError with what it complains of.
+    """The JSON that `tav ARGUMENTS --json` prints in the workspace `folder`. Raises TavError with the error it prints.
 
-    Who is cancelled takes the child along; a screen that was left meanwhile gets no answer.
+    Cancelling kills the process; a screen that was closed meanwhile gets no answer.
     """
     command = [sys.executable, "-P", "-m", "tavcli", "-C", str(folder), "--json"]
     pipe = asyncio.subprocess.PIPE
@@ -32,7 +32,7 @@ async def ask_tav(folder: Path, *arguments: str) -> Any:
 
 
 def _complaint(said: str) -> TavError:
-    """The last line that is an error, and its hint."""
+    """The last error in the text of stderr, with its hint."""
     lines = [line for line in said.splitlines() if line.strip()]
     place = next((n for n in reversed(range(len(lines))) if lines[n].startswith(("error: ", "bug: "))), None)
     if place is None:

@@ -1,4 +1,4 @@
-"""Worker processes of the screen: started as children, never part of it, so that it can go while they stay."""
+"""Worker processes that the application starts. They are separate processes, so they can go on after it has ended."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ from tavcli.text import printable
 from tavcli.workspace.folder import Workspace
 
 LOG = "worker.log"
-# A worker that died so often without finishing a job is not started again by itself.
+# A worker that died this often without finishing a job is started again only when the user asks.
 _TRIES = 3
 
 
@@ -30,22 +30,23 @@ class WorkerProcesses:
     _resting: set[Path] = field(default_factory=set)
 
     def know(self, workspace: Workspace) -> None:
-        """Somebody looks at this workspace."""
+        """Add a workspace that a screen shows to `places`."""
         self._known.add(workspace.folder)
 
     @property
     def places(self) -> list[Workspace]:
-        """Where somebody may work by our doing, or was found working."""
+        """The workspaces that screens have shown: a worker may run in each of them."""
         return [Workspace(folder) for folder in self._known]
 
     @property
     def children(self) -> list["subprocess.Popen[bytes]"]:
-        """The processes that were started here last, one for each workspace."""
+        """The processes that were started last, one for each workspace."""
         return list(self._started.values())
 
     def ensure(self, workspace: Workspace, done: int) -> bool:
-        """Start a worker unless one is there, is starting, or was sent away; `done` jobs tell whether earlier ones got
-        anywhere. Returns False where it has died too often.
+        """Start a worker, unless one runs, is starting, or was stopped by the user. Returns False if it died too often.
+
+        `done` is the number of finished jobs: as long as it grows, the workers that died have achieved something.
         """
         if workspace.folder in self._resting or self._child(workspace) or workers.living_workers(workspace):
             return True
@@ -68,27 +69,27 @@ class WorkerProcesses:
                 stdout=log,
                 stderr=log,
                 cwd=workspace.folder,
-                # It stays as long as this process lives, and then until the queue is empty.
+                # The worker stays while this process lives, and then until the queue is empty.
                 env={**os.environ, workers.WATCHER: str(os.getpid())},
                 start_new_session=True,
             )
 
     def _child(self, workspace: Workspace) -> "subprocess.Popen[bytes] | None":
-        """Our own worker, if it lives: it may not say so yet."""
+        """The worker that this process has started, if it lives; it may not have registered yet."""
         child = self._started.get(workspace.folder)
         return child if child is not None and child.poll() is None else None
 
     def wake(self, workspace: Workspace) -> None:
-        """A person asks for work: whatever happened before, a worker may be started."""
+        """Allow a worker again, whatever happened before: the user asks for work."""
         self._resting.discard(workspace.folder)
         self._tries = {key: tries for key, tries in self._tries.items() if key.parent != workspace.folder}
 
     def rests(self, workspace: Workspace) -> bool:
-        """Was the worker sent away?"""
+        """Was the worker stopped by the user?"""
         return workspace.folder in self._resting
 
     def send_away(self, workspace: Workspace) -> None:
-        """Ask the workers of this machine to save and end; none is started by itself until `wake`."""
+        """Ask the workspace's workers on this machine to save and end; `ensure` starts none until `wake`."""
         self._resting.add(workspace.folder)
         child, here = self._child(workspace), socket.gethostname()
         found = {status.pid for status in workers.living_workers(workspace) if status.host == here}
@@ -97,7 +98,7 @@ class WorkerProcesses:
                 os.kill(pid, signal.SIGTERM)
 
     def work_in(self, workspace: Workspace) -> str:
-        """What is being done there, or about to be, in words; empty where nobody works. Reads files."""
+        """The running or next job of a workspace, in words; empty if no worker is there. Reads files."""
         queue = Queue(workspace)
         rows = [row for row in queue.rows() if row.state == "running" or (row.state == "queued" and not queue.paused)]
         if not rows or not (self._child(workspace) or workers.living_workers(workspace)):

@@ -1,4 +1,4 @@
-"""The bases on this machine: look, add, remove, and choose one for the workspace, tuning again or carrying over."""
+"""The bases on this machine: look, add, remove, and choose one for the workspace by tuning again or carrying over."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -27,14 +27,14 @@ from tavcli.units import duration, size
 from tavcli.workspace.folder import Workspace
 
 TUNE, CARRY = "tune", "carry"
-# Cells that they are wide, but for the last, which has the rest.
+# Widths in cells; the column for the folder takes the rest.
 _COLUMNS = {"": 1, "name": 24, "size": 9, "place": 20}
-# From this width on there is room for folders.
+# From this width on there is room for a column of folders.
 _ROOMY = 110
 
 
 class BaseTable(DataTable[Content]):
-    """Enter, or a second click, chooses."""
+    """The table of bases. Enter, or a second click, chooses a row."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "select_cursor", "Choose", key_display="⏎", tooltip="Choose this base for the workspace")
@@ -42,7 +42,7 @@ class BaseTable(DataTable[Content]):
 
 
 class Bases(TavScreen):
-    """Everything that needs the engine is asked of a `tav` of its own."""
+    """The list of bases. What needs the engine is asked of a `tav` process of its own."""
 
     TITLE = "Bases"
     HELP = """Bases
@@ -77,7 +77,7 @@ class Bases(TavScreen):
 
     @work(exclusive=True)
     async def fill(self) -> None:
-        """Read the list again."""
+        """Read the list of bases again."""
         self.present = str((await in_thread(self.workspace.read)).get("base", ""))
         self.known = await in_thread(lambda: list(known_bases()))
         self.sub_title = f"{self.workspace.folder.name} uses {place(self.present)}"
@@ -101,7 +101,7 @@ class Bases(TavScreen):
 
     @on(DataTable.RowHighlighted)
     def _say(self) -> None:
-        """What is being done; else where the highlighted base lies, and what the workspace uses if that has no name."""
+        """Show what is being done; else the highlighted base's folder, and the workspace's base if that has no name."""
         at = self.query_one(BaseTable).cursor_row
         lines = [_where(self.known[at])] if at < len(self.known) else []
         if self.present and not any(map(self._is_present, self.known)):
@@ -110,7 +110,7 @@ class Bases(TavScreen):
 
     @contextmanager
     def _telling(self, doing: str) -> Iterator[None]:
-        """Say so while it is being done."""
+        """Show `doing` as long as the block runs."""
         self._doing = printable(doing)
         self._say()
         try:
@@ -121,7 +121,7 @@ class Bases(TavScreen):
                 self._say()
 
     def chosen(self) -> KnownBase:
-        """The base that keys are meant for. Raises SettingsError where there is none."""
+        """The highlighted base. Raises SettingsError if the list is empty."""
         at = self.query_one(BaseTable).cursor_row
         if not 0 <= at < len(self.known):
             raise SettingsError("there is no base", "a adds one")
@@ -165,7 +165,7 @@ class Bases(TavScreen):
 
 
 class Ways(ModalScreen[str | None]):
-    """What becomes stale, and what each way costs. Dismissed with TUNE, CARRY or None."""
+    """Asks how to change the base, with what each way costs. Dismissed with TUNE, CARRY or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("t", f"dismiss('{TUNE}')", "Tune again"),

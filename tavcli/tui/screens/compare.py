@@ -1,4 +1,4 @@
-"""Source and edits side by side, on one clock: what moves, and what stays, is seen best at the same moment."""
+"""The source and its edits side by side, on one clock, so that all show the same moment."""
 
 from collections.abc import Iterable, Sequence
 
@@ -22,9 +22,9 @@ def _number(place: int) -> Binding:
 
 
 class Compare(controls.Playback, TavScreen):
-    """Up to four videos, the first of which is the source, that show the same moment.
+    """Up to four videos, the source first, all at the same moment.
 
-    They go round in the time that the longest edit takes; frames are counted as that edit's.
+    They start again after the longest edit's length; frames are counted in that edit.
     """
 
     TITLE = "Compare"
@@ -58,14 +58,14 @@ class Compare(controls.Playback, TavScreen):
         self.set_interval(TICK, self.tick)
 
     def tick(self) -> None:
-        """All players show one moment, and are drawn in one go."""
+        """Show one moment in all players, drawn together."""
         seconds = self.clock.position
         for pane in self.panes.order:
             pane.player.show_moment(seconds)
         self.transport.tick()
 
     def on_player_ready(self) -> None:
-        """Count in the frames of the longest edit, and play as soon as all are there."""
+        """Count in the frames of the longest edit, and play as soon as all videos are read."""
         found = [pane.player.footage for pane in self.panes.edits or self.panes.order]
         lead = max((footage for footage in found if footage), key=lambda footage: footage.length, default=None)
         if lead is not None:
@@ -77,7 +77,7 @@ class Compare(controls.Playback, TavScreen):
 
     @property
     def chosen(self) -> Pane:
-        """The one that keys are meant for."""
+        """The video that keys act on: the focused one, else the first."""
         seen = self.panes.seen
         return next((pane for pane in seen if pane is self.focused), seen[0])
 
@@ -85,7 +85,7 @@ class Compare(controls.Playback, TavScreen):
         self._show_alone(None if self.panes.alone else self.chosen)
 
     def action_source(self) -> None:
-        """Beside the others it comes and goes; in place of one that is alone, so that the two can be told apart."""
+        """Hide or show the source beside the others; where a video is alone, exchange it for the source and back."""
         panes = self.panes
         if panes.alone is None:
             panes.hide_source(not panes.source_hidden)

@@ -1,4 +1,4 @@
-"""A question that must be answered before anything else: yes or no."""
+"""A yes-or-no question that must be answered before anything else."""
 
 from typing import Any
 
@@ -14,12 +14,12 @@ from tavcli.text import printable
 
 
 async def ask(app: App[Any], question: str, detail: str = "", *, yes: str = "Yes", no: str = "No") -> bool:
-    """Ask, and wait for the answer. Only in a worker (`@work`, `run_worker`), since keys must be read meanwhile."""
+    """Does the user say yes? Call it in a worker (`@work`, `run_worker`) only: keys are read while it waits."""
     return await app.push_screen_wait(Confirm(question, detail, yes=yes, no=no))
 
 
 class Confirm(ModalScreen[bool]):
-    """Dismissed with True for yes. The safe answer, no, has the focus first."""
+    """A yes-or-no question, dismissed with True for yes. The safe answer, no, has the focus first."""
 
     BINDINGS = [
         Binding("y", "answer(True)", "Yes"),

@@ -1,4 +1,4 @@
-"""F1: what has the focus, in a paragraph, and the keys that act there and everywhere."""
+"""F1: a paragraph on the focused widget, and the keys that act there and everywhere."""
 
 import textwrap
 from collections.abc import Iterator
@@ -13,12 +13,12 @@ from textual.widgets import Static
 
 from tavcli.tui.command_palette import Command
 
-# Cells of a line, beside the scrollbar.
+# Cells of a line, without the scrollbar.
 _WIDE = 66
 
 
 class Help(ModalScreen[None]):
-    """Shows the HELP of the nearest widget that has one, and these commands."""
+    """The HELP of the nearest widget that has one, and the commands given."""
 
     BINDINGS = [Binding("escape,f1,q,enter", "close", "Close")]
     DEFAULT_CSS = """
@@ -44,7 +44,7 @@ class Help(ModalScreen[None]):
 
 
 def help_of(about: Widget) -> str:
-    """The HELP of a widget or of the nearest around it: a title, then a paragraph on the next lines."""
+    """The HELP of a widget or of the nearest one around it: a title, then a paragraph on the next lines."""
     around = (node.HELP for node in about.ancestors_with_self if isinstance(node, Widget) and node.HELP)
     return next(around, "tav\n")
 

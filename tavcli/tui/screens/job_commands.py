@@ -1,4 +1,4 @@
-"""What can be done with the jobs of a workspace: each command with its keys, and its method."""
+"""The commands on the jobs of a workspace: their keys and what each does."""
 
 from collections.abc import Callable
 from functools import partial
@@ -37,7 +37,7 @@ from tavcli.workspace.session import Session
 
 
 class JobCommands(TavScreen):
-    """The commands of a screen that shows a workspace: it says what is there now, and what to do is told by keys."""
+    """The commands of a screen that shows a workspace. The screen keeps `snapshot` up to date."""
 
     workspace: Workspace
     queue: Queue
@@ -76,21 +76,21 @@ class JobCommands(TavScreen):
 
     @property
     def jobs(self) -> JobList:
-        """The list."""
+        """The list of jobs."""
         return self.query_one(JobList)
 
     async def look_anew(self) -> None:
-        """See what a change has changed."""
+        """Read the workspace again after a change, and show it."""
         raise NotImplementedError
 
     def show_rows(self) -> None:
-        """Show what is seen, in another order say."""
+        """Show the jobs of the snapshot again, for example in another order."""
         raise NotImplementedError
 
-    # What keys are meant for ------------------------------------------------------------------------------------------
+    # The chosen job ---------------------------------------------------------------------------------------------------
 
     def chosen(self, *states: str) -> Row:
-        """The chosen row, if it is in one of these states. Raises SettingsError."""
+        """The chosen row, which must be in one of these states. Raises SettingsError."""
         row = self.jobs.chosen
         if row is None:
             raise SettingsError("nothing is chosen", "n queues edits")
@@ -99,22 +99,22 @@ class JobCommands(TavScreen):
         return row
 
     def chosen_edit(self) -> tuple[Row, Edit]:
-        """The chosen edit, which is done. Raises SettingsError."""
+        """The chosen row and its edit, which must be done. Raises SettingsError."""
         row = self.chosen("done")
         if row.kind != "edit":
             raise SettingsError(f"{row.name} makes no video", "choose an edit")
         return row, self.edit_of(row)
 
     def edit_of(self, row: Row) -> Edit:
-        """Its folder."""
+        """The edit of a row."""
         return Edit(self.workspace.folder / row.id)
 
     async def act(self, change: Callable[[], object]) -> None:
-        """Change something on disk, beside the event loop, and see what came of it."""
+        """Change something on disk, in a thread, and show the result."""
         await in_thread(change)
         await self.look_anew()
 
-    # New ones ---------------------------------------------------------------------------------------------------------
+    # New jobs ---------------------------------------------------------------------------------------------------------
 
     def action_new(self) -> None:
         self.app.push_screen(Prompts(self.workspace), self._queued)
@@ -184,7 +184,7 @@ class JobCommands(TavScreen):
         await self.act(partial(trash.bring_back, self.workspace, self._thrown[-1]))
         self._thrown.pop()
 
-    # What came out ----------------------------------------------------------------------------------------------------
+    # Finished edits ---------------------------------------------------------------------------------------------------
 
     def action_mark(self) -> None:
         row, _ = self.chosen_edit()
@@ -236,7 +236,7 @@ class JobCommands(TavScreen):
     def action_external(self) -> None:
         desktop.show(self.chosen_edit()[1].video)
 
-    # What is shown ----------------------------------------------------------------------------------------------------
+    # The list ---------------------------------------------------------------------------------------------------------
 
     def action_filter(self) -> None:
         self.query_one(Filter).show()

@@ -1,4 +1,4 @@
-"""The workspaces under a folder: look, find, open."""
+"""The library: workspaces under a folder, to look at, find and open."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -42,7 +42,7 @@ Then press r here.""")
 
 
 class Library(TavScreen):
-    """Reads one workspace after the other when it comes to the front, and shows what it knows meanwhile."""
+    """Reads the workspaces, one by one, whenever it comes to the front; meanwhile it shows what is known of them."""
 
     TITLE = "Library"
     HELP = """Library
@@ -64,7 +64,7 @@ class Library(TavScreen):
     def __init__(self, root: Path, processes: WorkerProcesses, behind: bool = False) -> None:
         super().__init__()
         self.root, self.processes = root, processes
-        self._behind = behind  # another screen opens on top of it: it reads nothing before it is seen
+        self._behind = behind  # another screen opens on top: read nothing until this one is seen
 
     def body(self) -> Iterable[Widget]:
         yield Filter()
@@ -84,7 +84,7 @@ class Library(TavScreen):
         self._behind = False
 
     def on_screen_suspend(self) -> None:
-        """What is in front comes first; the rest is read when this one comes back."""
+        """Stop reading, in favour of the screen in front; the rest is read on return."""
         self.workers.cancel_node(self)
 
     @work(exclusive=True)
@@ -120,7 +120,7 @@ class Library(TavScreen):
     def action_open(self) -> None:
         if (entry := self.shelf.chosen) is not None:
             workspace = Workspace(entry.folder)
-            workspace.read()  # raises for one that cannot be opened
+            workspace.read()  # raises if it cannot be opened
             self.app.push_screen(WorkspaceScreen(workspace, self.processes))
 
     @on(Input.Changed)

@@ -10,7 +10,7 @@ from textual.widgets import Button, Static
 
 
 class Note(ModalScreen[None]):
-    """Closed by any of Escape, Enter and the button."""
+    """A text to read, closed by Escape, Enter or the button."""
 
     BINDINGS = [Binding("escape", "close", "Close")]
 

@@ -1,4 +1,4 @@
-"""The prompt panel: what the new videos show, how they are made, how many that are, and how long it will take."""
+"""The prompt panel: prompts and settings of new edits, how many edits they make, and how long those will take."""
 
 from typing import ClassVar
 
@@ -24,7 +24,7 @@ from tavcli.workspace.folder import Workspace
 
 
 class Prompts(ModalScreen[list[str] | None]):
-    """Dismissed with the names of the jobs that were queued, or None."""
+    """Asks for prompts and settings. Dismissed with the names of the jobs that were queued, or None."""
 
     TITLE = "Prompts"
     HELP = """New edits
@@ -37,7 +37,7 @@ class Prompts(ModalScreen[list[str] | None]):
     ]
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]
     VERTICAL_BREAKPOINTS = [(0, "-low"), (36, "-high")]
-    # Of the same rank as the application's own, which would win over DEFAULT_CSS.
+    # CSS, since the application's own rules would win over DEFAULT_CSS.
     CSS = """
     Prompts > .dialog { width: 96%; max-width: 100; padding: 0 1; }
     Prompts .dialog > .question { margin: 0 1; }
@@ -99,7 +99,7 @@ class Prompts(ModalScreen[list[str] | None]):
 
     @work(group="bases")
     async def fill_bases(self) -> None:
-        """The bases that have a name here, and the one that was asked for."""
+        """Offer the bases that have a name here, and the one that the panel was opened with."""
         known = await in_thread(lambda: [base.name for base in known_bases() if not base.gone])
         present = str((await in_thread(self.workspace.read)).get("base", ""))
         asked = [self.like.base] if self.like.base not in ("", present) else []
@@ -112,7 +112,7 @@ class Prompts(ModalScreen[list[str] | None]):
 
     @property
     def typed(self) -> Batch:
-        """What is typed. Raises SettingsError for a number that is none."""
+        """The batch as typed. Raises SettingsError if `steps` is no whole number."""
         steps = self._text("steps")
         if steps and not steps.isdecimal():
             raise SettingsError(f"steps: `{steps}` is no whole number", "empty means what tav.toml says")
@@ -144,7 +144,7 @@ class Prompts(ModalScreen[list[str] | None]):
 
     @work(exclusive=True, group="count")
     async def count(self) -> None:
-        """Say how many edits that are, or what is wrong, and how long they take."""
+        """Show how many edits are typed and how long they take, or what is wrong."""
         try:
             batch = self.typed
             self.wanted, unknown = await in_thread(requests_of, self.workspace, batch) if batch.prompts else ([], "")
@@ -169,7 +169,7 @@ class Prompts(ModalScreen[list[str] | None]):
     def _say(self, words: Content) -> None:
         self.query_one("#count", Static).update(words)
 
-    # Doing ------------------------------------------------------------------------------------------------------------
+    # Queueing ---------------------------------------------------------------------------------------------------------
 
     @on(Button.Pressed, "#queue")
     async def _queue(self) -> None:
@@ -180,7 +180,7 @@ class Prompts(ModalScreen[list[str] | None]):
         self.dismiss(None)
 
     def action_queue(self) -> None:
-        """Once what was typed before it has come through: this key overtakes those that a field is still given."""
+        """Queue after the keys typed before this one: by its priority it overtakes keys on their way to a field."""
         (self.focused or self).call_later(self.app.run_action, "queue_typed", self)
 
     async def action_queue_typed(self) -> None:

@@ -1,4 +1,4 @@
-"""Leaving while something is rendered: does that go on?"""
+"""Asks, on leaving while something is rendered, whether the worker goes on."""
 
 from typing import ClassVar
 
@@ -18,7 +18,7 @@ _CHOICES = Content.from_markup("""[b]Go on[/]: it does all that is queued, and e
 
 
 class Leaving(ModalScreen[str | None]):
-    """Dismissed with GOES_ON, STOPS, or None for who stays."""
+    """The question whether the worker goes on. Dismissed with GOES_ON, STOPS, or None to stay."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("g", f"dismiss('{GOES_ON}')", "Go on"),

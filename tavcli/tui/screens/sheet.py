@@ -1,4 +1,4 @@
-"""The sheet of an edit: the clip's frames above its own, as large as the terminal is."""
+"""The sheet of an edit: frames of the clip above those of the edit, as large as the terminal allows."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,7 +13,7 @@ from tavcli.tui.widgets.player import Player
 
 
 class Sheet(TavScreen):
-    """In pixels where the terminal can, else in half cells."""
+    """The sheet, in pixels where the terminal can draw them, else in half cells."""
 
     TITLE = "Sheet"
     HELP = """Sheet

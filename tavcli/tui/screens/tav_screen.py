@@ -1,11 +1,11 @@
-"""What all screens share: a title bar, a footer, the way back.
+"""The parts that all screens share: a title bar, a footer, the way back.
 
-A screen sets `TITLE` and `HELP` (a title, and on the next lines a paragraph, for F1; so does a widget that can have the
-focus), declares its commands as `BINDINGS` with tooltips (see `command_palette`), and yields the rest in `body`.
-`sub_title` is what the title bar says at its right.
+A screen sets `TITLE` and `HELP` (for F1: a title, and on the next lines a paragraph; a widget that can have the focus
+sets it too), declares its commands as `BINDINGS` with tooltips (see `command_palette`), and yields its widgets in
+`body`. The title bar shows `sub_title` at its right.
 
-Errors that a user can mend are raised as TavError or OSError from an action or a worker: the application shows them. A
-handler of a message has no such net: it calls `await self.app.run_action("do_it", self)`, or starts a worker.
+An action or a worker raises TavError or OSError for an error that the user can correct, and the application shows it. A
+message handler must not raise: it calls `await self.app.run_action("do_it", self)`, or starts a worker.
 """
 
 from collections.abc import Iterable
@@ -31,11 +31,11 @@ class TavScreen(Screen[None]):
         yield Footer()
 
     def body(self) -> Iterable[Widget]:
-        """What stands between the title bar and the footer."""
+        """The widgets between the title bar and the footer."""
         return ()
 
     async def on_prune(self, _event: Prune) -> None:
-        """Whoever reads for a screen that is being closed would find its widgets gone."""
+        """Cancel the workers of a closing screen: they would find its widgets gone."""
         self.workers.cancel_node(self)
 
     def action_back(self) -> None:

@@ -1,4 +1,4 @@
-"""One line to type: tags, say."""
+"""A line to type, for tags or a path."""
 
 from textual import on
 from textual.app import ComposeResult
@@ -12,10 +12,10 @@ from tavcli.text import printable
 
 
 class Line(ModalScreen[str | None]):
-    """Dismissed with what was typed, or None."""
+    """Asks for a line of text. Dismissed with what was typed, or None."""
 
     BINDINGS = [Binding("escape", "dismiss(None)", "Cancel")]
-    # Of the same rank as the application's own, which would win over DEFAULT_CSS.
+    # CSS, since the application's own rules would win over DEFAULT_CSS.
     CSS = """
     Line Input { width: 60; height: 3; margin-top: 1; border: round $border-blurred; background: $background; }
     Line Input:focus { border: round $border; }

@@ -1,4 +1,4 @@
-"""One workspace: its clip, its edits and jobs, and what runs now."""
+"""One workspace: its clip, its edits and jobs, and the job that runs now."""
 
 import asyncio
 from collections.abc import Callable, Iterable
@@ -45,7 +45,7 @@ _PREVIEW_RATE = 8.0
 
 
 class WorkspaceScreen(JobCommands):
-    """Looks at the workspace twice a second, beside the event loop, and shows what has changed."""
+    """Reads the workspace twice a second, in a thread, and shows what has changed."""
 
     TITLE = "Workspace"
     HELP = JobList.HELP
@@ -105,7 +105,7 @@ class WorkspaceScreen(JobCommands):
 
     def on_screen_resume(self) -> None:
         self.look()
-        self.set_timer(_LOOK, self.judge)  # after the list is there
+        self.set_timer(_LOOK, self.judge)  # the list comes first
 
     @work
     async def open_clip(self) -> None:
@@ -116,16 +116,16 @@ class WorkspaceScreen(JobCommands):
 
     @work(exclusive=True, group="judge")
     async def judge(self) -> None:
-        """Say how the stages are, in the title bar."""
+        """Show the states of the stages in the title bar."""
         found = await in_thread(overview, self.workspace)
         stages = f"tuned {found.tuned} · inverted {found.inverted}" if not found.problem else found.problem
         self.sub_title = f"{self.workspace.folder.name} · {Path(found.base).name} · {stages}"
 
-    # Looking ----------------------------------------------------------------------------------------------------------
+    # Reading the workspace --------------------------------------------------------------------------------------------
 
     @work(group="look")
     async def look(self) -> None:
-        """See what has changed, unless another screen is shown; on a slow disk, once the look before is done."""
+        """Read what has changed, unless another screen is shown or the last reading still runs on a slow disk."""
         if not self._looking.locked() and (self.is_current or not self.snapshot.rows):
             await self._look(self.watcher.look)
 
@@ -154,7 +154,7 @@ class WorkspaceScreen(JobCommands):
             self.judge()
 
     def _keep_working(self) -> None:
-        """Somebody has to do what is queued."""
+        """Start a worker if jobs are queued."""
         self.problem = ""
         waits = any(row.state == "queued" for row in self.snapshot.rows) and not self.snapshot.paused
         if waits and not self.processes.ensure(self.workspace, _done(self.snapshot)):
@@ -181,7 +181,7 @@ class WorkspaceScreen(JobCommands):
             self._rest = self.set_timer(_REST, self._show_video)
 
     def _show_video(self) -> None:
-        """Once the choice has rested: who runs through the list opens no video on the way."""
+        """Show the chosen edit's video. It runs after a pause: moving through the list opens no video on the way."""
         player, row = self.query_one("#edit", Player), self.jobs.chosen
         if row is not None and row.state == "done" and row.kind == "edit":
             player.open(self.edit_of(row).video)
@@ -193,7 +193,7 @@ class WorkspaceScreen(JobCommands):
     # The render in flight ---------------------------------------------------------------------------------------------
 
     async def _fetch_preview(self, working: Status | None) -> None:
-        """The preview moves in the list, and large if its job is chosen."""
+        """Show the moving preview of a render in the list, and in the player if its job is chosen."""
         if self._preview and (working is None or working.job != self._preview[0]):
             self.jobs.drop_picture(self._preview[0])
             self._preview = None
@@ -211,14 +211,14 @@ class WorkspaceScreen(JobCommands):
 
     @on(JobList.Seen)
     def _fetch_pictures(self, event: JobList.Seen) -> None:
-        """Of what is in sight now, and no more of what was."""
+        """Fetch the pictures of rows now in sight, and no longer those of rows that were."""
         self._unseen = [row for row in event.rows if row.kind == "edit" and row.id not in self._asked]
         if self._unseen:
             self.fetch_pictures()
 
     @work(group="pictures")
     async def fetch_pictures(self) -> None:
-        """The first pictures of edits, one by one, whoever asks."""
+        """Fetch the first pictures of edits, one at a time, however often this is called."""
         async with self._fetching:
             while self._unseen:
                 row = self._unseen.pop(0)
@@ -254,7 +254,7 @@ The first one tunes the base to this clip before, and inverts it; that is kept."
 
 
 def _picture(edit: Edit) -> list[Content] | None:
-    """For its card; a sheet is read without starting a process."""
+    """The picture for an edit's card, if possible from its sheet: that needs no process."""
     picture = picture_of(edit.sheet) or picture_of(edit.video)
     return None if picture is None else half_cells(picture, job_card.PICTURE, job_card.HIGH)
 
@@ -270,7 +270,7 @@ def _live(left: float | None, row: Row, snapshot: Snapshot) -> str:
 
 
 def _about(row: Row) -> Content:
-    """What the chosen one is, below its video; of a failure why."""
+    """The text below the video: the chosen job's settings, or why it failed."""
     known = row.summary
     title = Content.assemble((f"{row.name}  ", "bold $primary"), printable(known.title))
     if known.error:

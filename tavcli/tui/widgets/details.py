@@ -1,4 +1,4 @@
-"""All that the library knows of one workspace, beside the list, where the terminal is wide enough."""
+"""Details of one workspace beside the library's list, where the terminal is wide enough."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from tavcli.tui.widgets.workspace_list import edits, stages
 
 
 class Details(VerticalScroll, can_focus=False):
-    """Shows the entry it was given last."""
+    """All that the library knows of the workspace that was shown last."""
 
     DEFAULT_CSS = """
     Details { width: 1fr; padding: 1 2; border-left: vkey $border-blurred; }
@@ -28,7 +28,7 @@ class Details(VerticalScroll, can_focus=False):
         yield Static(id="facts")
 
     def show(self, entry: Entry | None) -> None:
-        """Show this one, or nothing."""
+        """Show this entry, or nothing."""
         self.query_one(Thumbnail).path = entry.cover if entry is not None else None
         lines = _lines(entry) if entry is not None else []
         self.query_one("#facts", Static).update(Content("\n").join(lines))

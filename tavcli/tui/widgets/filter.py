@@ -1,4 +1,4 @@
-"""The line that one types into to see only some rows. `/` shows it, Escape clears it and hides it again."""
+"""A line for words that the rows shown must have. `/` shows it; Escape clears and hides it."""
 
 from textual.binding import Binding
 from textual.message import Message
@@ -11,7 +11,7 @@ def matches(words: str, text: str) -> bool:
 
 
 class Filter(Input, can_focus=False):
-    """Posts `Input.Changed` at every key, and `Filter.Left` when one goes back to the rows."""
+    """Posts `Input.Changed` at every key, and `Filter.Left` on return to the rows."""
 
     HELP = """Filter
     Only rows that have all the words you type are shown, in any order."""
@@ -26,14 +26,14 @@ class Filter(Input, can_focus=False):
     """
 
     class Left(Message):
-        """The rows should have the focus again."""
+        """The rows should get the focus back."""
 
     def __init__(self) -> None:
         super().__init__(placeholder="only what has these words")
         self.border_title = "filter"
 
     def show(self) -> None:
-        """Show it, ready to type."""
+        """Show the filter and give it the focus."""
         self.can_focus = True
         self.add_class("-shown")
         self.focus()

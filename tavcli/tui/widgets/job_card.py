@@ -7,20 +7,20 @@ from tavcli.queue.summary import Summary
 from tavcli.text import printable
 from tavcli.tui.theme import state, symbol
 
-# Lines of a card, and cells of its picture.
+# Lines of a card, and its picture's width in cells.
 HIGH, PICTURE = 3, 8
 _MUTED = "$foreground-muted"
 
 
 def line(row: Row, live: str, marked: bool, width: int) -> Content:
-    """`✓ ★  12  a cat is skiing        21.4`."""
+    """A job as one line: `✓ ★   12  a cat is skiing        21.4 dB`."""
     right = Content.styled(live or score(row.summary), _MUTED)
     head = Content.assemble(_mark(marked), symbol(row.state), " ", _star(row.summary), f" {row.name:>4}  ")
     return _both_ends(Content.assemble(head, printable(row.summary.title)), right, width)
 
 
 def card(row: Row, live: str, marked: bool, picture: list[Content] | None, width: int) -> list[Content]:
-    """Prompt; settings; state and what came of it."""
+    """A job as three lines beside its picture: prompt; settings; state, and score or error."""
     known, room = row.summary, width - PICTURE - 3
     cells = picture or [Content(" " * PICTURE)] * HIGH
     title = Content.assemble((f"{row.name:>4}  ", "bold $primary"), (printable(known.title), "bold"))
@@ -47,7 +47,7 @@ def settings(known: Summary) -> str:
 
 
 def score(known: Summary) -> str:
-    """The likeness to the clip."""
+    """The likeness to the clip; empty if unknown."""
     psnr = (known.scores or {}).get("psnr")
     return "" if psnr is None else f"{psnr:.1f} dB"
 
@@ -76,13 +76,13 @@ def _tags(known: Summary) -> Content:
 
 
 def _exactly(cells: Content) -> Content:
-    """In the middle of the picture's width."""
+    """A line of the picture, centred in the picture's width."""
     left = (PICTURE - cells.cell_length) // 2
     return Content.assemble(" " * left, cells, " " * (PICTURE - cells.cell_length - left))
 
 
 def _both_ends(left: Content, right: Content, width: int) -> Content:
-    """One text at the left, cut if there is no room, one at the right."""
+    """A text at the left, cut if there is no room, and one at the right."""
     room = width - right.cell_length - 2
     left = left.truncate(max(1, room), ellipsis=True)
     return Content.assemble(left, " " * max(1, width - left.cell_length - right.cell_length - 1), right, " ")

@@ -1,4 +1,4 @@
-"""The list of jobs and edits: drawn line by line, so that a thousand cost no more than the dozen that are seen."""
+"""The list of jobs and edits. Lines are drawn when they are seen: a thousand jobs cost no more than a dozen."""
 
 from collections.abc import Sequence
 from functools import reduce
@@ -17,16 +17,16 @@ from textual.visual import Visual
 from tavcli.queue.queue import Row
 from tavcli.tui.widgets import job_card
 
-# Seconds after which what is in sight gets its pictures: who runs through the list waits for none on the way.
+# Seconds without scrolling before pictures are fetched: scrolling through the list fetches none on the way.
 _REST = 0.2
 # From this width on a job is a card of three lines with its first picture; else one line.
 WIDE = 70
-# Drawn rows that are kept: many screens full.
+# How many drawn rows are kept: many screens full.
 _MOST_KEPT = 500
 
 
 class _Drawing(NamedTuple):
-    """Lines of a row, and of what: as long as that is kept, no other object has its place in memory."""
+    """The lines of a row and the objects they show; keeping those makes sure that no other object gets their `id`."""
 
     lines: list[Strip]
     row: Row
@@ -34,7 +34,7 @@ class _Drawing(NamedTuple):
 
 
 class JobList(ScrollView, can_focus=True):
-    """Rows in the order given, one of them chosen. `live` says what is shown of open ones at the right."""
+    """Rows in the order given, one of them chosen. `live` has the text at the right of each open job."""
 
     TITLE = "Jobs"
     HELP = """Edits and jobs
@@ -66,7 +66,7 @@ class JobList(ScrollView, can_focus=True):
         """Another row is chosen, or the chosen one has changed."""
 
     class Opened(Message):
-        """The chosen row is to be shown."""
+        """The chosen row should be opened."""
 
     class Seen(Message):
         """These rows have come into sight and have no picture yet."""
@@ -86,16 +86,16 @@ class JobList(ScrollView, can_focus=True):
 
     @property
     def chosen(self) -> Row | None:
-        """The row that keys are meant for."""
+        """The row that keys act on."""
         return self.rows[self._at] if self.rows else None
 
     @property
     def tall(self) -> int:
-        """Lines of a row."""
+        """Lines that a row takes."""
         return job_card.HIGH if self.size.width >= WIDE else 1
 
     def show(self, rows: Sequence[Row], live: dict[str, str]) -> None:
-        """Show these; the chosen one stays chosen, wherever it is now."""
+        """Show these rows; the chosen row stays chosen, wherever it is now."""
         before = self.chosen
         if rows != self.rows or live != self.live:
             places = {row.id: place for place, row in enumerate(rows)}
@@ -113,14 +113,14 @@ class JobList(ScrollView, can_focus=True):
             self._choose(place)
 
     def put_picture(self, id_: str, picture: list[Content]) -> None:
-        """The first picture of an edit, or of a render in flight, in `cards.HIGH` lines."""
+        """Set the picture of an edit or of a running render, `job_card.HIGH` lines."""
         self.pictures[id_] = picture
         for place in self._in_sight:
             if self.rows[place].id == id_:
                 self._refresh_row(place)
 
     def drop_picture(self, id_: str) -> None:
-        """There is another one, or none any more."""
+        """Forget a picture that no longer holds."""
         self.pictures.pop(id_, None)
 
     def _measure(self) -> None:
@@ -172,7 +172,7 @@ class JobList(ScrollView, can_focus=True):
         self._choose(place)
 
     def mark(self, row: Row) -> None:
-        """Mark a row, or no more."""
+        """Mark a row, or take its mark away."""
         self.marked ^= {row.id}
         self.refresh()
 
@@ -184,7 +184,7 @@ class JobList(ScrollView, can_focus=True):
         self._rest = self.set_timer(_REST, self.tell_seen)
 
     def tell_seen(self) -> None:
-        """Ask for the pictures of what is in sight."""
+        """Ask for the pictures of the rows in sight."""
         rows = map(self.rows.__getitem__, self._in_sight)
         seen = [row for row in rows if row.state == "done" and row.id not in self.pictures]
         if seen and self.tall > 1:
@@ -192,12 +192,12 @@ class JobList(ScrollView, can_focus=True):
 
     @property
     def _in_sight(self) -> range:
-        """Places of the rows of which something is seen."""
+        """Places of the rows that are in sight, even in part."""
         first, count = int(self.scroll_offset.y) // self.tall, self.size.height // self.tall + 2
         return range(min(first, len(self.rows)), min(first + count, len(self.rows)))
 
     def render_lines(self, crop: Region) -> list[Strip]:
-        """Lines as they are kept. Textual's own way would make each one that has moved anew."""
+        """Lines from those kept. Textual's own method would draw every line that has moved anew."""
         return [self._line(y).crop(crop.x, crop.right) for y in crop.line_range]
 
     def _line(self, y: int) -> Strip:
@@ -211,7 +211,7 @@ class JobList(ScrollView, can_focus=True):
         if place == self._at:
             look = "jobs--chosen" if self.has_focus else "jobs--blurred"
         live, marked, picture = self.live.get(row.id, ""), row.id in self.marked, self.pictures.get(row.id)
-        # A row that has changed is another object.
+        # A changed row is a new object, so its `id` tells rows apart.
         key = (id(row), look, live, marked, id(picture), self.size.width, self.tall)
         if key not in self._drawings:
             if len(self._drawings) > _MOST_KEPT:
@@ -225,7 +225,7 @@ class JobList(ScrollView, can_focus=True):
             lines = [job_card.line(row, live, marked, width)]
         else:
             lines = job_card.card(row, live, marked, picture, width)
-        # All at once: most of what drawing takes, it takes once for each call.
+        # All lines in one call: most of the time goes into the call, not into the lines.
         drawn = Visual.to_strips(self, Content("\n").join(lines), width, self.tall, style, pad=True)
         filters, ground = self.get_line_filters(), self.background_colors[1]
         filtered = (reduce(lambda one, each: one.apply_filter(each, ground), filters, line) for line in drawn)

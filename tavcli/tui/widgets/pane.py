@@ -1,4 +1,4 @@
-"""One of the videos that are compared: a player over its label."""
+"""One of the compared videos: a player over its label."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +18,9 @@ from tavcli.tui.widgets.player import Player
 
 @dataclass(frozen=True)
 class Item:
-    """A video to compare, and what to call it: an edit's prompt, say. It plays from second `start` on.
+    """A video to compare, and its label, such as an edit's prompt. It plays from second `start` on.
 
-    A clip is to start where its first frame was taken: what edits show there is what they were made of.
+    For a clip, `start` is where its first frame was taken: edits begin there.
     """
 
     label: str
@@ -29,7 +29,7 @@ class Item:
 
 
 class Pane(Vertical, can_focus=True):
-    """Says by messages what the mouse does to it."""
+    """A player over its label. It posts what the mouse does to it."""
 
     DEFAULT_CSS = """
     Pane { align: center middle; }
@@ -40,17 +40,17 @@ class Pane(Vertical, can_focus=True):
     """
 
     class Taken(Message):
-        """The mouse was pressed on it."""
+        """The mouse was pressed on a pane."""
 
         def __init__(self, pane: "Pane") -> None:
             super().__init__()
             self.pane = pane
 
     class Dropped(Taken):
-        """The mouse was let go on it."""
+        """The mouse was released on a pane."""
 
     class Opened(Taken):
-        """It was clicked twice."""
+        """A pane was clicked twice."""
 
     def __init__(self, item: Item, clock: Clock) -> None:
         super().__init__()
@@ -67,12 +67,12 @@ class Pane(Vertical, can_focus=True):
 
     @property
     def picture_size(self) -> Size | None:
-        """Width and height of the frames, in pixels, once there are some."""
+        """Width and height of the frames in pixels; None until they are read."""
         footage = self.player.footage
         return (footage.frames.shape[2], footage.frames.shape[1]) if footage else None
 
     def number(self, place: int) -> None:
-        """Say the label behind the number of its place, by which keys call it."""
+        """Show the pane's number, which is its key, before the label."""
         label = one_line(self.item.label)
         self.label.update(Content(f" {place}  {label} "))
         self.label.tooltip = Content(label)

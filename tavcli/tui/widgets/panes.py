@@ -1,4 +1,4 @@
-"""The videos that are compared, in their order, as large as the place allows; or one of them alone."""
+"""The compared videos in their order, or one of them alone, as large as the room allows."""
 
 import math
 from collections.abc import Sequence
@@ -11,13 +11,14 @@ from tavcli.tui.playback.clock import Clock
 from tavcli.tui.playback.footage import fitted
 from tavcli.tui.widgets.pane import Item, Pane
 
-# Of a picture that is not there yet.
+# The size of a picture that is not read yet.
 SQUARE = 1, 1
+# The share of the largest width that is "nearly as large".
 NEARLY = 0.9
 
 
 class Panes(Grid):
-    """All panes are of one size, and each label stands right under its picture. The first item is the source."""
+    """A grid of panes of one size, each label right under its picture. The first item is the source."""
 
     DEFAULT_CSS = "Panes { grid-gutter: 0 1; height: 1fr; align: center middle; }"
 
@@ -36,18 +37,18 @@ class Panes(Grid):
 
     @property
     def seen(self) -> list[Pane]:
-        """Those that are shown, in their order."""
+        """The panes that are shown, in their order."""
         if self.alone is not None:
             return [self.alone]
         return [pane for pane in self.order if not (self.source_hidden and pane is self.source)]
 
     def show_alone(self, pane: Pane | None) -> None:
-        """Only this one; with None all again."""
+        """Show this pane alone, or all again with None."""
         self.alone = pane
         self.place()
 
     def hide_source(self, hidden: bool) -> None:
-        """Leave the source out, unless it is all there is."""
+        """Leave the source out, unless there is nothing else."""
         self.source_hidden = hidden and bool(self.edits)
         self.place()
 
@@ -57,7 +58,7 @@ class Panes(Grid):
         self.place()
 
     def place(self) -> None:
-        """Say the order, and share the room out."""
+        """Order and number the panes, and share the room out."""
         seen = self.seen
         for number, pane in enumerate(self.order, 1):
             pane.display = pane in seen
@@ -78,13 +79,13 @@ class Panes(Grid):
 
 
 def room(count: int, columns: int, area: Size) -> Size:
-    """The cells of each of `count` panes in so many columns, with one cell between columns; at least 1 x 2."""
+    """The cells of each of `count` panes in this many columns, with one cell between columns; at least 1 x 2."""
     rows = math.ceil(count / columns)
     return Size(max(1, (area.width + 1) // columns - 1), max(2, area.height // rows))
 
 
 def best_columns(count: int, area: Size, size: tuple[int, int]) -> int:
-    """The fewest columns in which `count` pictures of a size, a label under each, are nearly as large as in any.
+    """The fewest columns in which `count` pictures, a label under each, are nearly as large as in any other number.
 
     Fewer columns leave more room for labels.
     """

@@ -1,4 +1,4 @@
-"""A video in half cells, of the colours of its own pixels: what is in a file, or the moving preview of a render."""
+"""A video in half cells, in the colours of its pixels: a file, or the moving preview of a render."""
 
 from functools import reduce
 from pathlib import Path
@@ -18,25 +18,25 @@ from tavcli.tui.playback.clock import Clock, frame_at
 from tavcli.tui.playback.footage import Footage, Frame, at_rate, read_footage, read_still
 from tavcli.tui.threads import in_thread
 
-# Of a larger video, so many pixels are read: a terminal of 256 x 80 shows them all, a larger one enlarges them.
+# Larger videos are read at this many pixels: a terminal of 256 x 80 shows them all, a larger one enlarges them.
 BOX = 256, 160
-# What a cell of a drawn frame takes, and all that are kept: a loop of 24 frames may fill a screen of 200 x 50.
+# Bytes of a drawn cell, and of all that are kept: 24 frames that fill a screen of 200 x 50 fit.
 CELL_BYTES, MOST_BYTES = 96, 24_000_000
 # Seconds between two looks at the clock.
 TICK = 1 / 60
 
 
 class Player(Widget):
-    """Shows the frame that belongs to the moment of its clock, as large as fits; it has no border or padding.
+    """Shows the frame at its clock's position, as large as fits; the player has no border or padding.
 
-    With a clock given to it, somebody else keeps the clock, and calls `tick` or `show_moment`.
+    If a clock is given, its owner also calls `tick` or `show_moment`.
     """
 
     ALLOW_SELECT = False
     DEFAULT_CSS = "Player { width: 1fr; height: 1fr; content-align: center middle; color: $foreground-muted; }"
 
     class Ready(Message):
-        """All of what was opened is there, or cannot be read: then the player has no `footage`, and says why."""
+        """The opened file is read, or cannot be read: then the player has no `footage`, and shows why."""
 
         def __init__(self, player: "Player") -> None:
             super().__init__()
@@ -66,14 +66,14 @@ class Player(Widget):
             self._read(self._path, self._start)
 
     def open(self, path: Path, start: float = 0.0) -> None:
-        """Show a video or a folder of pictures, from a second on; a bad file gives a line. Then `Ready` is posted."""
+        """Show a video or a folder of pictures from second `start` on, or why it cannot be read; then post `Ready`."""
         self._path, self._start = path, start
         self._take(None, f"reading {one_line(path.name)}")
         if self.is_mounted:
             self._read(path, start)
 
     def show(self, frames: Frame, fps: float) -> None:
-        """Show frames uint8 (f, h, w, 3) instead of a file; the moment stays, so that a preview moves on."""
+        """Show frames uint8 (f, h, w, 3) instead of a file; the clock's position stays, so that a preview moves on."""
         self._stop_reading()
         self._take(at_rate(frames, fps))
 
@@ -83,11 +83,11 @@ class Player(Widget):
         self._take(None, words)
 
     def tick(self) -> None:
-        """Show what the clock says now."""
+        """Show the frame at the clock's position."""
         self.show_moment(self.clock.position)
 
     def show_moment(self, seconds: float) -> None:
-        """For several players: each reading of a clock is another moment, so its keeper reads it once for all."""
+        """Show the frame at `seconds`. The owner of several players reads the clock once and calls this for each."""
         if self.footage is None or not self.screen.is_active:
             return
         if (frame := frame_at(self.footage.times, seconds)) != self.shown:
@@ -96,7 +96,7 @@ class Player(Widget):
 
     @work(exclusive=True)
     async def _read(self, path: Path, start: float) -> None:
-        """The first frame at once, then all. If the widget goes, or another file is opened, ffmpeg ends."""
+        """Show the first frame at once, then play all. ffmpeg ends if the widget goes or another file is opened."""
         ended = Event()
         try:
             self._take(await in_thread(read_still, path, BOX, start))
@@ -120,11 +120,11 @@ class Player(Widget):
         self.refresh()
 
     def render(self) -> Content:
-        """What is said in the place of a picture."""
+        """The text shown in place of a picture."""
         return Content(self.message)
 
     def render_lines(self, crop: Region) -> list[Strip]:
-        """Rows of the frame shown. Textual's own way would make strips of segments of them, one by one."""
+        """Rows of the frame shown. Textual's own method would make strips from segments, one by one."""
         if self.footage is None:
             return super().render_lines(crop)
         rows = self._rows(self.footage.frames[self.shown])[crop.y : crop.bottom]
@@ -140,13 +140,13 @@ class Player(Widget):
         if (rows := self._drawn.get(self.shown)) is None:
             pixels = canvas(frame, width, height, ground)
             rows = self._without_colour(pixels) if self.app.no_color else coloured(pixels)
-            # What is kept stays. Were it the last ones drawn, a loop too long for them would never meet one again.
+            # The first frames drawn are kept: in a loop too long for the cache, the last ones would be dropped unused.
             if (len(self._drawn) + 1) * width * height * CELL_BYTES <= MOST_BYTES:
                 self._drawn[self.shown] = rows
         return rows
 
     def _without_colour(self, pixels: Frame) -> list[Strip]:
-        """In the greys of what is round about, as Textual makes them."""
+        """Rows in the greys of the widgets around, by Textual's own filters."""
         background, filters = self.background_colors[1], self.get_line_filters()
         rows = [row.apply_style(self.rich_style) for row in plain(pixels)]
         return [reduce(lambda strip, each: strip.apply_filter(each, background), filters, row) for row in rows]

@@ -1,4 +1,4 @@
-"""What happens now: the job that runs, how far it is, and what is left of the queue."""
+"""The job that runs now, how far it is, and what is left of the queue."""
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
@@ -11,12 +11,12 @@ from tavcli.tui.theme import state
 from tavcli.units import duration
 
 _BAR = 24
-# So many of the last losses are averaged for a number.
+# How many of the last losses are averaged for the number shown.
 _SMOOTHED = 25
 
 
 class Progress(Vertical):
-    """Two lines; while tuning the loss curve below them."""
+    """Two lines, for the job and the queue; while tuning the loss curve below them."""
 
     DEFAULT_CSS = """
     Progress { height: auto; background: $surface; padding: 0 1; }
@@ -33,7 +33,7 @@ class Progress(Vertical):
         yield Sparkline([], id="losses")
 
     def show(self, snapshot: Snapshot, problem: str = "", resting: bool = False) -> None:
-        """Say how it stands; `resting`: nobody is to work."""
+        """Show the progress, or the `problem`; `resting`: the user has stopped the worker."""
         losses = snapshot.working.losses if snapshot.working else []
         self.set_class(len(losses) > 1, "-learning")
         if len(losses) > 1:
@@ -49,13 +49,13 @@ def _now(snapshot: Snapshot, problem: str, resting: bool) -> Content:
     if snapshot.paused:
         return Content.assemble(state("paused", "the queue is paused"), _muted("   shift+P goes on"))
     if working is None:
-        return _nobody(snapshot, resting)
+        return _idle(snapshot, resting)
     name = next((f"{row.name}  {printable(row.summary.title)}" for row in snapshot.rows if row.id == working.job), "")
     return Content.assemble(state("running", name), "   ", *_steps(snapshot))
 
 
-def _nobody(snapshot: Snapshot, resting: bool) -> Content:
-    """Why nothing is being done."""
+def _idle(snapshot: Snapshot, resting: bool) -> Content:
+    """Why no job runs."""
     queued = any(row.state == "queued" for row in snapshot.rows)
     if not queued:
         return _muted("nothing runs" if snapshot.rows else "")

@@ -30,13 +30,13 @@ def half_cells(picture: Image.Image, width: int, height: int) -> list[Content]:
 
 
 def _line(cells: list[tuple[Pixel, Pixel]]) -> Content:
-    """Equal neighbours share one style."""
+    """A line of cells; equal neighbours share one style."""
     runs = ((len(list(run)), upper, lower) for (upper, lower), run in groupby(cells))
     return Content.assemble(*(("▀" * count, Style(Color(*lower), Color(*upper))) for count, upper, lower in runs))
 
 
 class Thumbnail(Widget):
-    """The first picture of a file, as large as the widget; empty where there is none to be had."""
+    """The first picture of a file, as large as the widget; empty if there is none."""
 
     DEFAULT_CSS = "Thumbnail { width: 1fr; height: auto; min-height: 1; }"
 

@@ -1,4 +1,4 @@
-"""The first line of every screen: what it is, and what it is about. A click on the name goes back."""
+"""The first line of every screen: its title, and what it shows. A click on the title goes back."""
 
 from textual import on
 from textual.app import ComposeResult

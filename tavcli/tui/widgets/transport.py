@@ -1,4 +1,4 @@
-"""One line to command a clock by mouse: play, step, scrub, speed; it says which frame is shown."""
+"""A line that controls a clock by mouse (play, step, scrub, speed) and says which frame is shown."""
 
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -14,7 +14,7 @@ ROOMY = 56
 
 
 class Part(NamedTuple):
-    """A piece of the line; clicked on, it does something."""
+    """A piece of the line, and what a click on it does."""
 
     text: str
     style: str = ""
@@ -22,7 +22,7 @@ class Part(NamedTuple):
 
 
 class Transport(Widget):
-    """Buttons, a bar to click or drag on, second and frame, and the speed. Who keeps the clock calls `tick`."""
+    """Buttons, a bar to click or drag on, second and frame, and the speed. The clock's owner calls `tick`."""
 
     ALLOW_SELECT = False
     DEFAULT_CSS = "Transport { height: 1; width: 1fr; background: $panel; }"
@@ -34,7 +34,7 @@ class Transport(Widget):
         self._said: tuple[object, ...] = ()
 
     def tick(self) -> None:
-        """Draw it again if it would look different."""
+        """Draw the line again if it would look different."""
         clock = self.clock
         if (said := (clock.frame, clock.playing, clock.speed, clock.length, self.goes_on)) != self._said:
             self._said = said
@@ -63,7 +63,7 @@ class Transport(Widget):
         self.release_mouse()
 
     def _scrub(self, x: int) -> None:
-        """To the frame at this place of the bar; beyond its ends the first and the last."""
+        """Go to the frame at this place of the bar; beyond its ends to the first or last frame."""
         bar, clock = self._bar(), self.clock
         share = min(max((x - bar.start) / max(1, len(bar) - 1), 0), 1)
         clock.go_to(frame_at(clock.times, share * clock.times[-1]))
@@ -101,5 +101,5 @@ class Transport(Widget):
         self.clock.playing = not self.clock.playing
 
     def _next_speed(self) -> None:
-        """Behind the fastest comes the slowest."""
+        """Take the next speed; after the fastest comes the slowest."""
         self.clock.speed = SPEEDS[(SPEEDS.index(self.clock.speed) + 1) % len(SPEEDS)]

@@ -21,7 +21,7 @@ _WIDE, _HIGH = 12, 4
 
 
 class Shelf(OptionList):
-    """Cards in the order of their folders. Enter, or a click on the highlighted one, posts `OptionSelected`."""
+    """Workspaces as cards, by folder. Enter, or a click on the highlighted card, posts `OptionSelected`."""
 
     HELP = """Library
     The workspaces under this folder: first frame, caption, base, what is tuned and inverted, and the edits. A workspace
@@ -44,27 +44,27 @@ class Shelf(OptionList):
 
     @property
     def chosen(self) -> Entry | None:
-        """The highlighted one."""
+        """The highlighted workspace, or None."""
         option = self.highlighted_option
         return self.entries.get(Path(option.id)) if option is not None and option.id is not None else None
 
     @property
     def readable(self) -> list[Entry]:
-        """All without a problem, hidden ones too."""
+        """All workspaces without a problem, those that the filter hides too."""
         return [entry for entry in self.entries.values() if not entry.problem]
 
     def show(self, folders: list[Path]) -> None:
-        """Show these; what is known of them already stays, the rest is read later."""
+        """Show the workspaces in these folders, with what is already known of them; the rest is read later."""
         self.entries = {folder: self.entries.get(folder, Entry(folder)) for folder in folders}
         self._fill()
 
     def put(self, entry: Entry) -> None:
-        """Show what was read of one."""
+        """Show what was read of a workspace."""
         self.entries[entry.folder] = entry
         self._renew(entry.folder)
 
     def put_picture(self, folder: Path, picture: Image) -> None:
-        """Show the first frame of one."""
+        """Show a workspace's first frame."""
         self._pictures[folder] = half_cells(picture, _WIDE, _HIGH)
         self._renew(folder)
 
@@ -85,7 +85,7 @@ class Shelf(OptionList):
         return matches(self._words, f"{entry.caption} {entry.base} {entry.folder.relative_to(self.root)}")
 
     def _renew(self, folder: Path) -> None:
-        with suppress(OptionDoesNotExist):  # the filter hides it, or it went away meanwhile
+        with suppress(OptionDoesNotExist):  # the filter hides the workspace, or it is gone
             self.replace_option_prompt(str(folder), self._card(self.entries[folder]))
 
     def _card(self, entry: Entry) -> Content:
@@ -94,7 +94,7 @@ class Shelf(OptionList):
         return Content("\n").join(Content.assemble(" ", *_centred(cells), "  ", text) for cells, text in lines)
 
     def on_click(self, event: events.Click) -> None:
-        """The first click only highlights: one may want to look at the details."""
+        """Highlight a card at the first click, so that its details can be read; open it at the second."""
         event.prevent_default()
         clicked = event.style.meta.get("option")
         if clicked is not None and clicked != self.highlighted:
@@ -112,7 +112,7 @@ def _facts(entry: Entry, root: Path) -> list[Content]:
     """The four lines of a card."""
     name = printable(str(entry.folder.relative_to(root)) if entry.folder != root else root.name)
     about = f"{name} · {printable(Path(entry.base).name)}" if entry.base else name
-    if not entry.caption:  # not read yet, or not to be read
+    if not entry.caption:  # not read yet, or unreadable
         return [Content.styled(name, "bold"), stages(entry), Content(), Content()]
     return [
         Content.styled(printable(entry.caption), "bold"),
@@ -123,7 +123,7 @@ def _facts(entry: Entry, root: Path) -> list[Content]:
 
 
 def stages(entry: Entry) -> Content:
-    """The stages with their states, in a line, or what the matter is; nothing while nobody has looked."""
+    """The stages with their states in a line, or the problem; empty until they are read."""
     if entry.problem:
         return Content.styled(f"! {printable(entry.problem)}", "$text-error")
     return Content("   ").join(state(word, f"{name} {word}") for name, word in entry.stages)
