@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from driving import SIZES, Opened, settled, text, until
 from textual.app import App
+from textual.pilot import Pilot
 from textual.widgets import Input, TextArea
 from workspaces import choose, screen_of
 
@@ -90,9 +91,16 @@ def rendering(scene: Path) -> Iterator[Path]:
         yield scene
 
 
+async def judged(pilot: Pilot[None]) -> None:
+    """Wait until the title bar says what is fresh: that is read after all the rest."""
+    workspace = screen_of(pilot.app)
+    await until(pilot, lambda: "inverted" in str(workspace.sub_title))
+
+
 @pytest.mark.parametrize("size", SIZES)
 async def test_a_workspace(scene: Path, opened: Opened, looks_as_before: Looks, size: tuple[int, int]) -> None:
     async with opened(scene.parent, scene, size) as pilot:
+        await judged(pilot)
         await choose(pilot, "2")
         await until(pilot, lambda: screen_of(pilot.app).query_one("#edit").footage is not None)
         await until(pilot, lambda: size[0] < 100 or len(screen_of(pilot.app).jobs.pictures) == 3)
@@ -105,6 +113,7 @@ async def test_a_render_in_flight(
     rendering: Path, opened: Opened, looks_as_before: Looks, size: tuple[int, int]
 ) -> None:
     async with opened(rendering.parent, rendering, size) as pilot:
+        await judged(pilot)
         await choose(pilot, "4")
         await until(pilot, lambda: "21/50" in text(pilot.app))
         await until(pilot, lambda: screen_of(pilot.app).query_one("#edit").footage is not None)
@@ -126,6 +135,7 @@ async def test_an_empty_workspace(films: Path, opened: Opened, looks_as_before: 
 async def test_the_prompt_panel(scene: Path, opened: Opened, looks_as_before: Looks, size: tuple[int, int]) -> None:
     shutil.rmtree(scene / "edits")  # what lies behind the panel is another matter
     async with opened(scene.parent, scene, size) as pilot:
+        await judged(pilot)
         await pilot.press("n")
         await until(pilot, lambda: isinstance(pilot.app.screen, Prompts))
         screen = pilot.app.screen
@@ -141,6 +151,7 @@ async def test_bases(scene: Path, opened: Opened, looks_as_before: Looks, done: 
     done(scene, "bases", "add", Path.home() / "bases" / "tiny", "--name", "photo")
     try:
         async with opened(scene.parent, scene, size) as pilot:
+            await judged(pilot)
             await pilot.press("b")
             await until(pilot, lambda: isinstance(pilot.app.screen, Bases) and "photo" in text(pilot.app))
             await pilot.press("down")
