@@ -64,16 +64,16 @@ async def give(pilot: Pilot[None], action: str, way: str) -> None:
 async def _click(pilot: Pilot[None], command: Command) -> None:
     await settled(pilot)
     if any(one.action == command.action for one in pilot.app.screen.query(FooterKey)):
-        await _click_in_footer(pilot, lambda key: key.action == command.action)
+        await click_in_footer(pilot, lambda key: key.action == command.action)
     elif command.action == "back":
         await pilot.click("TitleBar > #name")
     else:
-        await _click_in_footer(pilot, lambda key: key.has_class("-command-palette"))
+        await click_in_footer(pilot, lambda key: key.has_class("-command-palette"))
         await _search(pilot, command)
         await pilot.click(CommandList, offset=(4, 1))
 
 
-async def _click_in_footer(pilot: Pilot[None], is_it: Callable[[FooterKey], bool]) -> None:
+async def click_in_footer(pilot: Pilot[None], is_it: Callable[[FooterKey], bool]) -> None:
     """Once it is steady: the footer is made anew whenever a screen comes back, or what can be done changes."""
     before: list[FooterKey] = []
     while True:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from driving import until
+from driving import click_in_footer, until
 from hypothesis import given
 from hypothesis import strategies as st
 from textual.app import App
@@ -16,7 +16,6 @@ from textual.command import CommandList
 from textual.geometry import Offset, Size
 from textual.pilot import Pilot
 from textual.widgets import Input
-from textual.widgets._footer import FooterKey
 from textual.widgets.option_list import Option
 
 from tav.video import write_video
@@ -94,7 +93,7 @@ async def give(pilot: Pilot[Any], action: str, way: str) -> None:
         active = pilot.app.screen.active_bindings
         await pilot.press(next(key for key, one in active.items() if one.binding.action == action))
     elif way == "mouse":
-        await pilot.click(next(one for one in pilot.app.screen.query(FooterKey) if one.action == action))
+        await click_in_footer(pilot, lambda key: key.action == action)
     else:
         await pilot.press("ctrl+p")
         pilot.app.screen.query_one(Input).value = command.name
